@@ -1,0 +1,2 @@
+//! alrc-train
+fn main() {}

@@ -1,0 +1,3 @@
+//! Adaptive learning rate clipping.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,41 @@
+//! What the tests share: the one table of tolerances, and comparisons that no NaN passes.
+#![allow(dead_code, missing_docs, reason = "every test uses a part of this")]
+
+/// Largest permitted errors, each relative to the root mean square of the expected values.
+pub(crate) mod tolerance {
+    /// An f32 convolution against f64: sums of some thousand products, each rounded to 2^-24.
+    pub(crate) const CONVOLUTION_RMS: f64 = 2e-6;
+    /// As above, the worst element.
+    pub(crate) const CONVOLUTION_MAX: f64 = 1.5e-5;
+    /// Central differences in f64 with step 1e-6 of a function that is linear but for ReLUs held fixed.
+    pub(crate) const FINITE_DIFFERENCE: f64 = 1e-6;
+    /// Per-image preprocessing and losses of a golden step.
+    pub(crate) const LOSS: f64 = 2e-6;
+}
+
+/// Root mean square.
+pub(crate) fn rms(values: impl IntoIterator<Item = f64>) -> f64 {
+    let (count, sum) = values.into_iter().fold((0.0, 0.0), |(count, sum), x| (count + 1.0, sum + x * x));
+    f64::sqrt(sum / f64::max(count, 1.0))
+}
+
+/// Errors of `actual` relative to the root mean square of `expected`: their own root mean square, and the largest.
+/// Panics on a NaN or an infinity in either.
+pub(crate) fn relative_errors(actual: &[f32], expected: &[f64]) -> (f64, f64) {
+    assert_eq!(actual.len(), expected.len());
+    assert!(actual.iter().all(|x| x.is_finite()), "not finite");
+    assert!(expected.iter().all(|x| x.is_finite()), "expected value not finite");
+    let scale = rms(expected.iter().copied()).max(f64::MIN_POSITIVE);
+    let errors = || actual.iter().zip(expected).map(|(&a, &e)| f64::from(a) - e);
+    (rms(errors()) / scale, errors().fold(0.0, |max, e| f64::max(max, e.abs())) / scale)
+}
+
+/// Asserts that both relative errors are within their bounds.
+#[track_caller]
+pub(crate) fn assert_close(what: &str, actual: &[f32], expected: &[f64], rms: f64, max: f64) {
+    let errors = relative_errors(actual, expected);
+    assert!(
+        errors.0 <= rms && errors.1 <= max,
+        "{what}: errors (rms, max) {errors:?} above {rms:e}, {max:e}"
+    );
+}

@@ -1,0 +1,238 @@
+//! Every convolution against the reference in f64, and the reference against finite differences.
+
+mod common;
+
+use alrc_cpu_train::conv::{self, Algorithm, Backward, Forward, InputGradient, Shape, reference};
+use alrc_cpu_train::tensor::ImageSize;
+use common::{assert_close, tolerance};
+use proptest::prelude::*;
+
+/// A layer with random operands in f64 that are exact in f32.
+#[derive(Clone, Debug)]
+struct Case {
+    shape: Shape,
+    size: ImageSize,
+    relu: bool,
+    skip: bool,
+    input: Vec<f64>,
+    weights: Vec<f64>,
+    bias: Vec<f64>,
+    skip_values: Vec<f64>,
+    output_gradient: Vec<f64>,
+    input_gradient: Vec<f64>,
+}
+
+/// What the two passes of a layer give.
+struct Results<T> {
+    output: Vec<T>,
+    mask: Vec<u8>,
+    input_gradient: Vec<T>,
+    weight_gradient: Vec<T>,
+    bias_gradient: Vec<T>,
+}
+
+fn values(len: usize) -> impl Strategy<Value = Vec<f64>> {
+    prop::collection::vec((-1.0f32..1.0).prop_map(f64::from), len)
+}
+
+fn cases(channels: usize, pixels: usize) -> impl Strategy<Value = Case> {
+    let kernels = prop::sample::select(vec![1usize, 3, 5]);
+    let layer = (kernels, 1..=channels, 1..=channels, 1usize..=3, 1..=pixels, 1..=pixels);
+    (layer, any::<bool>(), any::<bool>()).prop_flat_map(|(layer, relu, skip)| {
+        let (kernel, in_channels, out_channels, images, height, width) = layer;
+        let shape = Shape { kernel, in_channels, out_channels };
+        let size = ImageSize { height, width };
+        let (inputs, outputs) = (images * size.pixels() * in_channels, images * size.pixels() * out_channels);
+        (
+            values(inputs),
+            values(shape.weights()),
+            values(out_channels),
+            values(outputs),
+            values(outputs),
+            values(inputs),
+        )
+            .prop_map(move |(input, weights, bias, skip_values, output_gradient, input_gradient)| {
+                Case {
+                    shape,
+                    size,
+                    relu,
+                    skip,
+                    input,
+                    weights,
+                    bias,
+                    skip_values,
+                    output_gradient,
+                    input_gradient,
+                }
+            })
+    })
+}
+
+impl Case {
+    /// Both passes by the reference in f64; with a given mask, the backward pass uses that.
+    fn expected(&self, mask: Option<&[u8]>) -> Results<f64> {
+        let mut own_mask = self.empty_mask();
+        let mut output = vec![0.0; self.output_gradient.len()];
+        reference::forward(
+            self.shape,
+            Forward {
+                size: self.size,
+                input: &self.input,
+                weights: &self.weights,
+                bias: &self.bias,
+                skip: self.skip.then_some(&self.skip_values),
+                mask: self.relu.then_some(&mut own_mask),
+                output: &mut output,
+            },
+        );
+        let mask = mask.map_or(own_mask, <[u8]>::to_vec);
+        let mut input_gradient = self.input_gradient.clone();
+        let mut weight_gradient = vec![0.0; self.weights.len()];
+        let mut bias_gradient = vec![0.0; self.bias.len()];
+        reference::backward(
+            self.shape,
+            Backward {
+                size: self.size,
+                input: &self.input,
+                weights: &self.weights,
+                mask: self.relu.then_some(&mask),
+                output_gradient: &self.output_gradient,
+                input_gradient: self.destination(&mut input_gradient),
+                weight_gradient: &mut weight_gradient,
+                bias_gradient: &mut bias_gradient,
+            },
+        );
+        Results { output, mask, input_gradient, weight_gradient, bias_gradient }
+    }
+
+    /// Both passes by `algorithm` in f32.
+    fn actual(&self, algorithm: Algorithm) -> Results<f32> {
+        let convolution = conv::choose(algorithm, self.shape);
+        let [input, weights, bias, skip, output_gradient, mut input_gradient] = [
+            &self.input,
+            &self.weights,
+            &self.bias,
+            &self.skip_values,
+            &self.output_gradient,
+            &self.input_gradient,
+        ]
+        .map(|values| values.iter().map(|&x| x as f32).collect::<Vec<_>>());
+        let mut mask = self.empty_mask();
+        let mut output = vec![f32::NAN; output_gradient.len()];
+        convolution.forward(Forward {
+            size: self.size,
+            input: &input,
+            weights: &weights,
+            bias: &bias,
+            skip: self.skip.then_some(&skip),
+            mask: self.relu.then_some(&mut mask),
+            output: &mut output,
+        });
+        let mut weight_gradient = vec![0.0; weights.len()];
+        let mut bias_gradient = vec![0.0; bias.len()];
+        convolution.backward(Backward {
+            size: self.size,
+            input: &input,
+            weights: &weights,
+            mask: self.relu.then_some(&mask),
+            output_gradient: &output_gradient,
+            input_gradient: self.destination(&mut input_gradient),
+            weight_gradient: &mut weight_gradient,
+            bias_gradient: &mut bias_gradient,
+        });
+        Results { output, mask, input_gradient, weight_gradient, bias_gradient }
+    }
+
+    fn empty_mask(&self) -> Vec<u8> {
+        vec![0xff; self.output_gradient.len() / self.shape.out_channels * self.shape.mask_bytes()]
+    }
+
+    /// The skip connection decides whether the input gradient is added or stored, so that both are tested.
+    fn destination<'a, T>(&self, gradient: &'a mut [T]) -> InputGradient<'a, T> {
+        if self.skip { InputGradient::Add(gradient) } else { InputGradient::Store(gradient) }
+    }
+
+    /// The sum of output x output_gradient with the ReLU's decisions fixed, a function of input, weights and bias.
+    fn objective(&self, mask: &[u8]) -> f64 {
+        let linear = Case { relu: false, skip: false, ..self.clone() };
+        let channels = self.shape.out_channels;
+        let outputs = linear.expected(None).output;
+        let terms = outputs.iter().zip(&self.output_gradient).enumerate();
+        terms
+            .filter(|(index, _)| {
+                let mask = &mask[index / channels * self.shape.mask_bytes()..];
+                !self.relu || conv::passed(mask, index % channels)
+            })
+            .map(|(_, (y, dy))| y * dy)
+            .sum()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// The fast path does what the reference does, in values, gradients and masks.
+    #[test]
+    fn fast_path_agrees_with_reference(case in cases(20, 11)) {
+        let actual = case.actual(Algorithm::Auto);
+        let expected = case.expected(Some(&actual.mask));
+        let close = |what, actual: &[f32], expected: &[f64]| {
+            assert_close(what, actual, expected, tolerance::CONVOLUTION_RMS, tolerance::CONVOLUTION_MAX);
+        };
+        close("output", &actual.output, &expected.output);
+        close("input gradient", &actual.input_gradient, &expected.input_gradient);
+        close("weight gradient", &actual.weight_gradient, &expected.weight_gradient);
+        close("bias gradient", &actual.bias_gradient, &expected.bias_gradient);
+    }
+
+    /// The reference's gradients are those of its forward pass.
+    #[test]
+    fn reference_agrees_with_finite_differences(case in cases(3, 4)) {
+        let case = Case { skip: false, ..case };
+        let results = case.expected(None);
+        let step = 1e-6;
+        let difference = |change: &dyn Fn(&mut Case, f64)| {
+            let at = |delta| {
+                let mut case = case.clone();
+                change(&mut case, delta);
+                case.objective(&results.mask)
+            };
+            (at(step) - at(-step)) / (2.0 * step)
+        };
+        for (index, &gradient) in results.input_gradient.iter().enumerate() {
+            let expected = difference(&|case, delta| case.input[index] += delta);
+            prop_assert!((gradient - expected).abs() <= tolerance::FINITE_DIFFERENCE);
+        }
+        for (index, &gradient) in results.weight_gradient.iter().enumerate() {
+            let expected = difference(&|case, delta| case.weights[index] += delta);
+            prop_assert!((gradient - expected).abs() <= tolerance::FINITE_DIFFERENCE);
+        }
+        for (index, &gradient) in results.bias_gradient.iter().enumerate() {
+            let expected = difference(&|case, delta| case.bias[index] += delta);
+            prop_assert!((gradient - expected).abs() <= tolerance::FINITE_DIFFERENCE);
+        }
+    }
+
+    /// A NaN in the input reaches the output through bias, ReLU and skip connection.
+    #[test]
+    fn nan_reaches_the_output(case in cases(9, 6), algorithm in prop::sample::select(vec![Algorithm::Auto, Algorithm::Reference])) {
+        let mut case = case;
+        case.input[0] = f64::NAN;
+        prop_assert!(case.actual(algorithm).output[..case.shape.out_channels].iter().all(|x| x.is_nan()));
+    }
+
+    /// The results have the same bits on any number of threads.
+    #[test]
+    fn bits_do_not_depend_on_threads(case in cases(20, 11)) {
+        let on = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let results = pool.install(|| case.actual(Algorithm::Auto));
+            [results.output, results.input_gradient, results.weight_gradient, results.bias_gradient]
+                .map(|values| values.into_iter().map(f32::to_bits).collect::<Vec<_>>())
+        };
+        let one = on(1);
+        for threads in [2, 3, 5] {
+            prop_assert_eq!(&on(threads), &one);
+        }
+    }
+}

@@ -152,7 +152,7 @@ impl Case {
         if self.skip { InputGradient::Add(gradient) } else { InputGradient::Store(gradient) }
     }
 
-    /// The sum of output x output_gradient with the ReLU's decisions fixed, a function of input, weights and bias.
+    /// The sum of output x output gradient with the ReLU's decisions fixed, a function of input, weights and bias.
     fn objective(&self, mask: &[u8]) -> f64 {
         let linear = Case { relu: false, skip: false, ..self.clone() };
         let channels = self.shape.out_channels;

@@ -1,0 +1,255 @@
+//! The supersampling network: ten convolutions, three residual blocks.
+//!
+//! For a trunk of width W: `conv_in` 5x5 3->W/2, `conv_up` 3x3 W/2->W, `res1`..`res3` of two 3x3 W->W each with the
+//! skip connection added after the second ReLU, `conv_down` 3x3 W->W/2, `conv_out` 5x5 W/2->3 without ReLU.
+
+use crate::conv::{self, Algorithm, Backward, Convolution, Forward, InputGradient, Shape};
+use crate::parameters::Layout;
+use crate::random::{Purpose, Random};
+use crate::tensor::{Buffer, ImageSize, Tensor};
+
+/// Channels of the images.
+pub const CHANNELS: usize = 3;
+
+/// Steps of the forward pass; the numbers are those of layers.
+const BLOCKS: [Block; 7] = [
+    Block::Plain(0),
+    Block::Plain(1),
+    Block::Residual(2, 3),
+    Block::Residual(4, 5),
+    Block::Residual(6, 7),
+    Block::Plain(8),
+    Block::Plain(9),
+];
+
+#[derive(Clone, Copy)]
+enum Block {
+    Plain(usize),
+    /// Two layers and a connection that skips them.
+    Residual(usize, usize),
+}
+
+/// A layer of the network.
+struct Layer {
+    name: &'static str,
+    shape: Shape,
+    relu: bool,
+    convolution: Box<dyn Convolution>,
+}
+
+/// The network, without its parameters.
+pub struct Network {
+    layers: Vec<Layer>,
+    layout: Layout,
+    size: ImageSize,
+}
+
+/// What a forward pass leaves for the backward pass, for a number of images.
+pub struct Activations {
+    /// The input, `[images, height, width, 3]`.
+    pub input: Tensor,
+    outputs: Vec<Tensor>,
+    masks: Vec<Vec<u8>>,
+}
+
+/// Gradients of activations: buffers that the backward pass hands from layer to layer.
+pub struct Gradients {
+    /// The gradient of the network's output, `[images, height, width, 3]`.
+    pub output: Tensor,
+    inputs: Vec<Tensor>,
+}
+
+impl Network {
+    /// The network with a trunk of `width` channels (even) for images of `size`.
+    pub fn new(width: usize, size: ImageSize, algorithm: Algorithm) -> Self {
+        let half = width / 2;
+        let layer = |name, kernel, in_channels, out_channels| {
+            let shape = Shape { kernel, in_channels, out_channels };
+            Layer { name, shape, relu: name != "conv_out", convolution: conv::choose(algorithm, shape) }
+        };
+        let layers = vec![
+            layer("conv_in", 5, CHANNELS, half),
+            layer("conv_up", 3, half, width),
+            layer("res1_a", 3, width, width),
+            layer("res1_b", 3, width, width),
+            layer("res2_a", 3, width, width),
+            layer("res2_b", 3, width, width),
+            layer("res3_a", 3, width, width),
+            layer("res3_b", 3, width, width),
+            layer("conv_down", 3, width, half),
+            layer("conv_out", 5, half, CHANNELS),
+        ];
+        let layout = Layout::new(layers.iter().map(|layer| (layer.name, layer.shape)));
+        Self { layers, layout, size }
+    }
+
+    /// Where each parameter lies.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Name and implementation of every layer.
+    pub fn implementations(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.layers.iter().map(|layer| (layer.name, layer.convolution.name()))
+    }
+
+    /// Multiplications and additions of a training step on one image, counted as direct convolution: a forward pass
+    /// and two gradients, but for the first layer's input.
+    pub fn flop(&self) -> f64 {
+        let forward: f64 = self.layers.iter().map(|layer| layer.shape.flop(self.size)).sum();
+        3.0 * forward - self.layers[0].shape.flop(self.size)
+    }
+
+    /// Starting parameters: weights uniform within +-sqrt(6 / (fan in + fan out)) (Glorot and Bengio 2010), biases 0.
+    pub fn initial_parameters(&self, seed: u64) -> Buffer {
+        let mut arena = self.layout.zeros();
+        for (index, layer) in self.layers.iter().enumerate() {
+            let Shape { kernel, in_channels, out_channels } = layer.shape;
+            let fans = (kernel * kernel * (in_channels + out_channels)) as f32;
+            let bound = (6.0 / fans).sqrt();
+            let mut random = Random::new(seed, Purpose::Weights, index as u64);
+            self.layout.layer_mut(index, &mut arena).0.fill_with(|| random.between(-bound, bound));
+        }
+        arena
+    }
+
+    /// Room for the activations of `images` images.
+    pub fn activations(&self, images: usize) -> Activations {
+        let mask_len = |layer: &Layer| images * self.size.pixels() * layer.shape.mask_bytes();
+        Activations {
+            input: Tensor::zeros(images, self.size, CHANNELS),
+            outputs: self.per_layer(images, |shape| shape.out_channels),
+            masks: self.layers.iter().map(|layer| vec![0; mask_len(layer)]).collect(),
+        }
+    }
+
+    /// Room for the gradients of the activations of `images` images.
+    pub fn gradients(&self, images: usize) -> Gradients {
+        Gradients {
+            output: Tensor::zeros(images, self.size, CHANNELS),
+            inputs: self.per_layer(images, |shape| shape.in_channels),
+        }
+    }
+
+    fn per_layer(&self, images: usize, channels: impl Fn(Shape) -> usize) -> Vec<Tensor> {
+        self.layers.iter().map(|layer| Tensor::zeros(images, self.size, channels(layer.shape))).collect()
+    }
+
+    /// Computes the output of the first `images` images of `activations.input`.
+    pub fn forward(&self, parameters: &[f32], images: usize, activations: &mut Activations) {
+        for block in BLOCKS {
+            match block {
+                Block::Plain(layer) => self.forward_layer(parameters, layer, None, images, activations),
+                Block::Residual(a, b) => {
+                    self.forward_layer(parameters, a, None, images, activations);
+                    self.forward_layer(parameters, b, Some(a), images, activations);
+                }
+            }
+        }
+    }
+
+    /// Computes the output of one layer; adds the input of layer `skip_from`.
+    fn forward_layer(
+        &self,
+        parameters: &[f32],
+        index: usize,
+        skip_from: Option<usize>,
+        images: usize,
+        activations: &mut Activations,
+    ) {
+        let layer = &self.layers[index];
+        let (weights, bias) = self.layout.layer(index, parameters);
+        let (earlier, output) = activations.outputs.split_at_mut(index);
+        let input_of = |index: usize| {
+            let tensor = if index == 0 { &activations.input } else { &earlier[index - 1] };
+            tensor.images(0..images)
+        };
+        let mask_len = images * self.size.pixels() * layer.shape.mask_bytes();
+        layer.convolution.forward(Forward {
+            size: self.size,
+            input: input_of(index),
+            weights,
+            bias,
+            skip: skip_from.map(input_of),
+            mask: layer.relu.then_some(&mut activations.masks[index][..mask_len]),
+            output: output[0].images_mut(0..images),
+        });
+    }
+
+    /// Adds to `parameter_gradients` what the first `images` images, whose output's gradient is `gradients.output`,
+    /// contribute.
+    pub fn backward(
+        &self,
+        parameters: &[f32],
+        images: usize,
+        activations: &Activations,
+        gradients: &mut Gradients,
+        parameter_gradients: &mut [f32],
+    ) {
+        for block in BLOCKS.into_iter().rev() {
+            match block {
+                Block::Plain(layer) => {
+                    self.backward_layer(parameters, layer, images, activations, gradients, parameter_gradients);
+                }
+                Block::Residual(a, b) => {
+                    self.backward_layer(parameters, b, images, activations, gradients, parameter_gradients);
+                    // The gradient that skips the block; what comes through it is added.
+                    let (inputs, output) = gradients.inputs.split_at_mut(b + 1);
+                    inputs[a].images_mut(0..images).copy_from_slice(output[0].images(0..images));
+                    self.backward_layer(parameters, a, images, activations, gradients, parameter_gradients);
+                }
+            }
+        }
+    }
+
+    /// Computes the gradients of one layer from that of its output.
+    fn backward_layer(
+        &self,
+        parameters: &[f32],
+        index: usize,
+        images: usize,
+        activations: &Activations,
+        gradients: &mut Gradients,
+        parameter_gradients: &mut [f32],
+    ) {
+        let layer = &self.layers[index];
+        let (weight_gradient, bias_gradient) = self.layout.layer_mut(index, parameter_gradients);
+        let (inputs, later) = gradients.inputs.split_at_mut(index + 1);
+        let input_gradient = inputs[index].images_mut(0..images);
+        let opens_residual = BLOCKS.iter().any(|block| matches!(block, Block::Residual(a, _) if *a == index));
+        layer.convolution.backward(Backward {
+            size: self.size,
+            input: activations.input_of(index).images(0..images),
+            weights: self.layout.layer(index, parameters).0,
+            mask: layer.relu.then_some(&activations.masks[index]),
+            output_gradient: later.first().unwrap_or(&gradients.output).images(0..images),
+            input_gradient: match index {
+                0 => InputGradient::Unwanted,
+                _ if opens_residual => InputGradient::Add(input_gradient),
+                _ => InputGradient::Store(input_gradient),
+            },
+            weight_gradient,
+            bias_gradient,
+        });
+    }
+}
+
+impl Activations {
+    /// The network's output, `[images, height, width, 3]`.
+    pub fn output(&self) -> &Tensor {
+        &self.outputs[self.outputs.len() - 1]
+    }
+
+    fn input_of(&self, layer: usize) -> &Tensor {
+        layer.checked_sub(1).map_or(&self.input, |previous| &self.outputs[previous])
+    }
+
+    /// Makes image `index` contribute nothing to any gradient of a parameter, whatever it holds: zero times NaN
+    /// would be NaN.
+    pub fn clear_image(&mut self, index: usize) {
+        self.input.image_mut(index).fill(0.0);
+        for output in &mut self.outputs {
+            output.image_mut(index).fill(0.0);
+        }
+    }
+}

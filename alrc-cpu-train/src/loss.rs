@@ -54,7 +54,14 @@ impl Loss {
     }
 
     /// Writes `factor` times the gradient of the loss's value with respect to the output.
-    pub fn gradient<T: Float>(self, loss: ImageLoss, factor: f64, output: &[T], target: &[T], gradient: &mut [T]) {
+    pub fn gradient<T: Float>(
+        self,
+        loss: ImageLoss,
+        factor: f64,
+        output: &[T],
+        target: &[T],
+        gradient: &mut [T],
+    ) {
         let power = self.power();
         let scale = factor * loss.slope * FACTOR * f64::from(power) / output.len() as f64;
         let scale = T::from(scale).unwrap_or_else(T::nan);

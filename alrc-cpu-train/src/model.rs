@@ -115,11 +115,10 @@ impl Network {
 
     /// Room for the activations of `images` images.
     pub fn activations(&self, images: usize) -> Activations {
-        let mask_len = |layer: &Layer| images * self.size.pixels() * layer.shape.mask_bytes();
         Activations {
             input: Tensor::zeros(images, self.size, CHANNELS),
             outputs: self.per_layer(images, |shape| shape.out_channels),
-            masks: self.layers.iter().map(|layer| vec![0; mask_len(layer)]).collect(),
+            masks: self.layers.iter().map(|layer| vec![0; self.mask_len(layer, images)]).collect(),
         }
     }
 
@@ -129,6 +128,10 @@ impl Network {
             output: Tensor::zeros(images, self.size, CHANNELS),
             inputs: self.per_layer(images, |shape| shape.in_channels),
         }
+    }
+
+    fn mask_len(&self, layer: &Layer, images: usize) -> usize {
+        images * self.size.pixels() * layer.shape.mask_bytes()
     }
 
     fn per_layer(&self, images: usize, channels: impl Fn(Shape) -> usize) -> Vec<Tensor> {
@@ -164,7 +167,7 @@ impl Network {
             let tensor = if index == 0 { &activations.input } else { &earlier[index - 1] };
             tensor.images(0..images)
         };
-        let mask_len = images * self.size.pixels() * layer.shape.mask_bytes();
+        let mask_len = self.mask_len(layer, images);
         layer.convolution.forward(Forward {
             size: self.size,
             input: input_of(index),
@@ -189,7 +192,14 @@ impl Network {
         for block in BLOCKS.into_iter().rev() {
             match block {
                 Block::Plain(layer) => {
-                    self.backward_layer(parameters, layer, images, activations, gradients, parameter_gradients);
+                    self.backward_layer(
+                        parameters,
+                        layer,
+                        images,
+                        activations,
+                        gradients,
+                        parameter_gradients,
+                    );
                 }
                 Block::Residual(a, b) => {
                     self.backward_layer(parameters, b, images, activations, gradients, parameter_gradients);
@@ -221,7 +231,7 @@ impl Network {
             size: self.size,
             input: activations.input_of(index).images(0..images),
             weights: self.layout.layer(index, parameters).0,
-            mask: layer.relu.then_some(&activations.masks[index]),
+            mask: layer.relu.then_some(&activations.masks[index][..self.mask_len(layer, images)]),
             output_gradient: later.first().unwrap_or(&gradients.output).images(0..images),
             input_gradient: match index {
                 0 => InputGradient::Unwanted,

@@ -64,7 +64,11 @@ impl Layout {
 
     fn push(&mut self, name: String, file_shape: Vec<usize>) {
         let start = self.len();
-        self.parts.push(Part { name, range: start..start + file_shape.iter().product::<usize>(), file_shape });
+        self.parts.push(Part {
+            name,
+            range: start..start + file_shape.iter().product::<usize>(),
+            file_shape,
+        });
     }
 
     /// Number of values.

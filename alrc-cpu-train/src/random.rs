@@ -30,7 +30,7 @@ impl Random {
     /// The stream for one index of a purpose.
     pub fn new(seed: u64, purpose: Purpose, index: u64) -> Self {
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
-        generator.set_stream((purpose as u64) << 56 | index);
+        generator.set_stream(((purpose as u64) << 56) | index);
         Self { generator }
     }
 
@@ -46,7 +46,7 @@ impl Random {
 
     /// Uniform in 0..bound (to one part in 2^32 / bound).
     pub fn below(&mut self, bound: u32) -> u32 {
-        (u64::from(self.generator.next_u32()) * u64::from(bound) >> 32) as u32
+        ((u64::from(self.generator.next_u32()) * u64::from(bound)) >> 32) as u32
     }
 
     /// True or false, evenly.

@@ -61,10 +61,10 @@ impl Convolution for Gemm {
         match pass.input_gradient {
             InputGradient::Unwanted => {}
             InputGradient::Store(out) => {
-                input_gradient(shape, pass.size, output_gradient, pass.weights, 0.0, out)
+                input_gradient(shape, pass.size, output_gradient, pass.weights, 0.0, out);
             }
             InputGradient::Add(out) => {
-                input_gradient(shape, pass.size, output_gradient, pass.weights, 1.0, out)
+                input_gradient(shape, pass.size, output_gradient, pass.weights, 1.0, out);
             }
         }
         rayon::join(

@@ -9,8 +9,21 @@ pub(crate) mod tolerance {
     pub(crate) const CONVOLUTION_MAX: f64 = 1.5e-5;
     /// Central differences in f64 with step 1e-6 of a function that is linear but for ReLUs held fixed.
     pub(crate) const FINITE_DIFFERENCE: f64 = 1e-6;
-    /// Per-image preprocessing and losses of a golden step.
+    /// Preprocessing, losses and scales of the first golden step: f32 rounding of sums in f64.
     pub(crate) const LOSS: f64 = 2e-6;
+    /// The same in later steps, whose parameters have moved by `SGD_UPDATE` or `ADAM_UPDATE`.
+    pub(crate) const LATER_LOSS: f64 = 1e-4;
+    /// The network's output: ten convolutions in a row.
+    pub(crate) const OUTPUT: f64 = 1e-5;
+    /// Parameter gradients of the whole network. A ReLU whose argument is rounded to the other side of 0 moves single
+    /// entries by up to 5e-2 of their root mean square.
+    pub(crate) const GRADIENT_RMS: f64 = 1e-3;
+    /// As above, the worst entry.
+    pub(crate) const GRADIENT_MAX: f64 = 5e-2;
+    /// Parameters after three steps of gradient descent, relative to the update.
+    pub(crate) const SGD_UPDATE: f64 = 1e-4;
+    /// The same for Adam, whose first steps divide small gradients by their own size and so amplify rounding.
+    pub(crate) const ADAM_UPDATE: f64 = 0.03;
 }
 
 /// Root mean square.

@@ -1,0 +1,155 @@
+//! The configuration of a run: everything resolved, every value in its range.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::conv::Algorithm;
+use crate::data::sampler::Order;
+use crate::loss::Loss;
+use crate::optim::{OptimizerKind, Schedule};
+
+/// A setting that is on or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Switch {
+    /// On.
+    On,
+    /// Off.
+    Off,
+}
+
+impl Switch {
+    /// Whether it is on.
+    pub fn is_on(self) -> bool {
+        self == Self::On
+    }
+}
+
+/// The configuration of a run; field names, with hyphens, are the names of the options.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Config {
+    /// `builtin`, a directory, or a `.tar.gz`.
+    pub data: String,
+    /// Error measure.
+    pub loss: Loss,
+    /// Optimiser.
+    pub optimizer: OptimizerKind,
+    /// Learning rate at the start, above 0.
+    pub learning_rate: f32,
+    /// Its course.
+    pub schedule: Schedule,
+    /// Images a step, at least 1.
+    pub batch_size: usize,
+    /// Steps, at least 1.
+    pub steps: u64,
+    /// Standard deviations above the mean at which losses are clipped, at least 0; none: not at all.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub num_stddev: Option<f32>,
+    /// Decay of both moments, in [0, 1).
+    pub decay: f32,
+    /// mu1 before the first step.
+    pub mu1_start: f32,
+    /// mu2 before the first step, above `mu1_start` squared.
+    pub mu2_start: f32,
+    /// Channels of the trunk, even, at least 2.
+    pub width: usize,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Threads, at least 1.
+    pub threads: usize,
+    /// Implementation of the convolutions.
+    pub conv: Algorithm,
+    /// Augmentation.
+    pub augment: Switch,
+    /// Order of the images.
+    pub order: Order,
+    /// File with starting parameters.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub init: Option<PathBuf>,
+}
+
+impl Default for Config {
+    /// The published network and optimiser, clipping at 3 standard deviations, 16 images a step.
+    fn default() -> Self {
+        Self {
+            data: "builtin".to_owned(),
+            loss: Loss::Squared,
+            optimizer: OptimizerKind::Adam,
+            learning_rate: 1.0 / 1280.0,
+            schedule: Schedule::Published,
+            batch_size: 16,
+            steps: 100_000,
+            num_stddev: Some(3.0),
+            decay: 0.999,
+            mu1_start: 25.0,
+            mu2_start: 900.0,
+            width: 128,
+            seed: 0,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            conv: Algorithm::Auto,
+            augment: Switch::On,
+            order: Order::Shuffled,
+            init: None,
+        }
+    }
+}
+
+/// A value outside its range.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("invalid value '{value}' for '--{option}': permitted: {permitted}")]
+pub struct ConfigError {
+    /// The option's name.
+    pub option: &'static str,
+    /// Its value.
+    pub value: String,
+    /// What it may be.
+    pub permitted: &'static str,
+}
+
+impl Config {
+    /// Whether every value lies in its range; the error names the first that does not.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let check = |option, value: &dyn ToString, permitted, is_permitted: bool| {
+            if is_permitted {
+                Ok(())
+            } else {
+                Err(ConfigError { option, value: value.to_string(), permitted })
+            }
+        };
+        let rate = self.learning_rate;
+        let (mu1, mu2) = (self.mu1_start, self.mu2_start);
+        check("learning-rate", &rate, "a number above 0 and at most 1000", rate > 0.0 && rate <= 1e3)?;
+        check("batch-size", &self.batch_size, "1 to 65536", (1..=1 << 16).contains(&self.batch_size))?;
+        check("steps", &self.steps, "1 to 1000000000", (1..=1_000_000_000).contains(&self.steps))?;
+        if let Some(n) = self.num_stddev {
+            check("num-stddev", &n, "0 to 1e9, or `off`", (0.0..=1e9).contains(&n))?;
+        }
+        check("decay", &self.decay, "at least 0 and below 1", (0.0..1.0).contains(&self.decay))?;
+        check("mu1-start", &mu1, "a number from -1e9 to 1e9", mu1.abs() <= 1e9)?;
+        let mu2_permitted = mu2 > mu1 * mu1 && mu2.is_finite();
+        check("mu2-start", &mu2, "a finite number above the square of --mu1-start", mu2_permitted)?;
+        let width = self.width;
+        check(
+            "width",
+            &width,
+            "an even number from 2 to 4096",
+            (2..=4096).contains(&width) && width.is_multiple_of(2),
+        )?;
+        check("threads", &self.threads, "1 to 1024", (1..=1024).contains(&self.threads))
+    }
+
+    /// The configuration of the clipping, if it is on.
+    pub fn alrc(&self) -> Option<alrc_kernel::Config<f32>> {
+        self.num_stddev.map(|num_stddev| alrc_kernel::Config {
+            num_stddev,
+            decay1: self.decay,
+            decay2: self.decay,
+            mu1_start: self.mu1_start,
+            mu2_start: self.mu2_start,
+            ..alrc_kernel::Config::default()
+        })
+    }
+}

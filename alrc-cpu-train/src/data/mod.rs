@@ -1,0 +1,22 @@
+//! Images: read, made up, put in order, augmented, and brought into the network's form.
+
+pub mod cifar10;
+pub mod preprocess;
+pub mod sampler;
+pub mod synthetic;
+
+/// Rows and columns of an image.
+pub const SIDE: usize = 32;
+
+/// Bytes of an image: a plane each of red, green and blue, rows from the top.
+pub const RECORD_SIZE: usize = 3 * SIDE * SIDE;
+
+/// An image as stored.
+pub type Record = [u8; RECORD_SIZE];
+
+/// The images of a data set, in order; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dataset {
+    /// The images.
+    pub records: Vec<Record>,
+}

@@ -1,0 +1,247 @@
+//! Training: one step after the other.
+
+use alrc_kernel::{Alrc, BatchSums, Limits};
+use rayon::prelude::*;
+
+use crate::config::Config;
+use crate::data::sampler::Sampler;
+use crate::data::{Dataset, SIDE, preprocess};
+use crate::loss::ImageLoss;
+use crate::model::{Activations, CHANNELS, Gradients, Network};
+use crate::optim::Optimizer;
+use crate::random::{Purpose, Random};
+use crate::tensor::{Buffer, ImageSize, Tensor};
+
+/// Size of every image.
+const SIZE: ImageSize = ImageSize { height: SIDE, width: SIDE };
+
+/// Most images that go through the network together. Larger batches go through in groups, so that memory does not
+/// grow with the batch; this is possible because a step's limit is known before its losses.
+const GROUP: usize = 16;
+
+/// A network in training.
+pub struct Trainer {
+    /// The configuration.
+    pub config: Config,
+    /// The network.
+    pub network: Network,
+    /// Its parameters.
+    pub parameters: Buffer,
+    /// The optimiser.
+    pub optimizer: Optimizer,
+    /// The clipping, if it is on.
+    pub alrc: Option<Alrc<f32>>,
+    /// Steps done.
+    pub step: u64,
+    dataset: Dataset,
+    sampler: Sampler,
+    activations: Activations,
+    gradients: Gradients,
+    targets: Tensor,
+    parameter_gradients: Buffer,
+}
+
+/// What one step did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepRecord {
+    /// Number of the step, from 0.
+    pub step: u64,
+    /// Mean of the losses after clipping, over the images whose loss is finite; NaN where there is none.
+    pub loss: f64,
+    /// The same before clipping.
+    pub unclipped_loss: f64,
+    /// The limit, where clipping is on.
+    pub limit: Option<f32>,
+    /// Images whose loss was clipped.
+    pub clipped: u64,
+    /// Images whose loss was NaN or infinite; they contributed no gradient.
+    pub non_finite: u64,
+    /// The learning rate.
+    pub learning_rate: f32,
+    /// Of each image: the raw loss, the loss before clipping, and the scale of its gradient.
+    pub images: Vec<ImageRecord>,
+}
+
+/// What one step did with one image.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ImageRecord {
+    /// 25 mean(|error|^p).
+    pub raw_loss: f64,
+    /// The same after the square-root rule, before clipping.
+    pub unclipped_loss: f64,
+    /// The loss after clipping.
+    pub loss: f32,
+    /// Factor of its gradient.
+    pub scale: f32,
+}
+
+impl Trainer {
+    /// A network before its first step, on at least one image. `config` must be valid.
+    pub fn new(config: Config, dataset: Dataset) -> Self {
+        let network = Network::new(config.width, SIZE, config.conv);
+        let parameters = network.initial_parameters(config.seed);
+        let group = config.batch_size.min(GROUP);
+        Self {
+            optimizer: Optimizer::new(config.optimizer, parameters.len()),
+            alrc: config.alrc().and_then(|alrc| Alrc::new(alrc).ok()),
+            step: 0,
+            sampler: Sampler::new(config.order, config.seed, dataset.records.len()),
+            activations: network.activations(group),
+            gradients: network.gradients(group),
+            targets: Tensor::zeros(group, SIZE, CHANNELS),
+            parameter_gradients: network.layout().zeros(),
+            config,
+            dataset,
+            network,
+            parameters,
+        }
+    }
+
+    /// One step: forward, loss, clipping, backward, update.
+    pub fn step(&mut self) -> StepRecord {
+        let batch_size = self.config.batch_size;
+        let limits = self.alrc.map(|alrc| alrc.limits());
+        let mut sums = BatchSums::default();
+        let mut images = Vec::with_capacity(batch_size);
+
+        self.parameter_gradients.fill(0.0);
+        for first in (0..batch_size).step_by(GROUP) {
+            let group = GROUP.min(batch_size - first);
+            self.load(self.step * batch_size as u64 + first as u64, group);
+            self.network.forward(&self.parameters, group, &mut self.activations);
+            let losses = self.losses(group);
+            let records = clip(&losses, limits, &mut sums);
+            self.differentiate_losses(&losses, &records);
+            self.network.backward(
+                &self.parameters,
+                group,
+                &self.activations,
+                &mut self.gradients,
+                &mut self.parameter_gradients,
+            );
+            images.extend(records);
+        }
+
+        if let Some(alrc) = &mut self.alrc {
+            alrc.update(&sums);
+        }
+        let learning_rate =
+            self.config.schedule.learning_rate(self.config.learning_rate, self.step, batch_size);
+        self.optimizer.update(self.step, learning_rate, &mut self.parameters, &self.parameter_gradients);
+
+        let record = StepRecord::new(self.step, limits, &sums, learning_rate, images);
+        self.step += 1;
+        record
+    }
+
+    /// The gradient of the mean clipped loss of the last step, in the layout of the parameters.
+    pub fn parameter_gradients(&self) -> &[f32] {
+        &self.parameter_gradients
+    }
+
+    /// Input, output and target of image `index` of the last step's last group, `[rows, columns, channels]`.
+    pub fn sample(&self, index: usize) -> [&[f32]; 3] {
+        [
+            self.activations.input.image(index),
+            self.activations.output().image(index),
+            self.targets.image(index),
+        ]
+    }
+
+    /// Brings `group` images, from sample number `first` of the run on, into the network's form.
+    fn load(&mut self, first: u64, group: usize) {
+        let chosen: Vec<_> =
+            (first..first + group as u64).map(|sample| (sample, self.sampler.image(sample))).collect();
+        let image_len = self.targets.image_len();
+        let inputs = self.activations.input.images_mut(0..group).par_chunks_exact_mut(image_len);
+        let targets = self.targets.images_mut(0..group).par_chunks_exact_mut(image_len);
+        chosen.into_par_iter().zip(inputs).zip(targets).for_each(|(((sample, image), input), target)| {
+            preprocess::unpack(&self.dataset.records[image], target);
+            if self.config.augment.is_on() {
+                preprocess::augment(
+                    target,
+                    &mut Random::new(self.config.seed, Purpose::Augmentation, sample),
+                );
+            }
+            preprocess::standardize(target);
+            preprocess::degrade(target, input);
+        });
+    }
+
+    /// The loss of every image of the group.
+    fn losses(&self, group: usize) -> Vec<ImageLoss> {
+        let loss = |image| {
+            self.config.loss.of_image(self.activations.output().image(image), self.targets.image(image))
+        };
+        (0..group).into_par_iter().map(loss).collect()
+    }
+
+    /// Writes the gradient of the batch's mean clipped loss with respect to the network's output.
+    fn differentiate_losses(&mut self, losses: &[ImageLoss], records: &[ImageRecord]) {
+        for (image, (&loss, record)) in losses.iter().zip(records).enumerate() {
+            let gradient = self.gradients.output.image_mut(image);
+            if (loss.value as f32).is_finite() {
+                let factor = f64::from(record.scale) / self.config.batch_size as f64;
+                let (output, target) = (self.activations.output().image(image), self.targets.image(image));
+                self.config.loss.gradient(loss, factor, output, target, gradient);
+            } else {
+                gradient.fill(0.0);
+                self.activations.clear_image(image);
+            }
+        }
+    }
+}
+
+/// Clips the losses of a group; without limits, only drops those that are not finite.
+fn clip(losses: &[ImageLoss], limits: Option<Limits<f32>>, sums: &mut BatchSums<f32>) -> Vec<ImageRecord> {
+    let unclipped: Vec<f32> = losses.iter().map(|loss| loss.value as f32).collect();
+    let (mut clipped, mut scales) = (unclipped.clone(), vec![1.0; unclipped.len()]);
+    match limits {
+        Some(limits) => sums.merge(&limits.clip_batch(&unclipped, &mut clipped, &mut scales)),
+        None => {
+            for (clipped, scale) in clipped.iter_mut().zip(&mut scales) {
+                if !clipped.is_finite() {
+                    (*clipped, *scale) = (0.0, 0.0);
+                    sums.non_finite += 1;
+                }
+            }
+        }
+    }
+    let values = losses.iter().zip(clipped.into_iter().zip(scales));
+    values
+        .map(|(image, (loss, scale))| ImageRecord {
+            raw_loss: image.raw,
+            unclipped_loss: image.value,
+            loss,
+            scale,
+        })
+        .collect()
+}
+
+impl StepRecord {
+    fn new(
+        step: u64,
+        limits: Option<Limits<f32>>,
+        sums: &BatchSums<f32>,
+        learning_rate: f32,
+        images: Vec<ImageRecord>,
+    ) -> Self {
+        let finite = || images.iter().filter(|image| (image.unclipped_loss as f32).is_finite());
+        let mean = |sum: f64| sum / finite().count() as f64;
+        Self {
+            step,
+            loss: mean(finite().map(|image| f64::from(image.loss)).sum()),
+            unclipped_loss: mean(finite().map(|image| image.unclipped_loss).sum()),
+            limit: limits.map(|limits| limits.upper()),
+            clipped: sums.clipped,
+            non_finite: sums.non_finite,
+            learning_rate,
+            images,
+        }
+    }
+
+    /// Whether no image of the step had a finite loss.
+    pub fn is_lost(&self) -> bool {
+        self.non_finite == self.images.len() as u64
+    }
+}

@@ -33,6 +33,8 @@ impl Switch {
 pub struct Config {
     /// `builtin`, a directory, or a `.tar.gz`.
     pub data: String,
+    /// Steps from one checkpoint to the next, at least 1; the newest is kept.
+    pub checkpoint_every: u64,
     /// Error measure.
     pub loss: Loss,
     /// Optimiser.
@@ -76,6 +78,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data: "builtin".to_owned(),
+            checkpoint_every: 1_000,
             loss: Loss::Squared,
             optimizer: OptimizerKind::Adam,
             learning_rate: 1.0 / 1280.0,
@@ -124,6 +127,8 @@ impl Config {
         check("learning-rate", &rate, "a number above 0 and at most 1000", rate > 0.0 && rate <= 1e3)?;
         check("batch-size", &self.batch_size, "1 to 65536", (1..=1 << 16).contains(&self.batch_size))?;
         check("steps", &self.steps, "1 to 1000000000", (1..=1_000_000_000).contains(&self.steps))?;
+        let every = self.checkpoint_every;
+        check("checkpoint-every", &every, "1 to 1000000000", (1..=1_000_000_000).contains(&every))?;
         if let Some(n) = self.num_stddev {
             check("num-stddev", &n, "0 to 1e9, or `off`", (0.0..=1e9).contains(&n))?;
         }

@@ -8,13 +8,17 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod checkpoint;
+pub mod cli;
 pub mod config;
 pub mod conv;
 pub mod data;
+pub mod experiment;
 pub mod loss;
 pub mod model;
 pub mod optim;
 pub mod parameters;
 pub mod random;
+pub mod record;
+pub mod report;
 pub mod tensor;
 pub mod train;

@@ -139,6 +139,11 @@ impl Trainer {
         &self.parameter_gradients
     }
 
+    /// Images in the last group of a step.
+    pub fn last_group(&self) -> usize {
+        (self.config.batch_size - 1) % GROUP + 1
+    }
+
     /// Input, output and target of image `index` of the last step's last group, `[rows, columns, channels]`.
     pub fn sample(&self, index: usize) -> [&[f32]; 3] {
         [

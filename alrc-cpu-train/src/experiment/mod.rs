@@ -1,0 +1,4 @@
+//! Whole experiments: a run with its files, and comparisons of runs.
+
+pub mod compare;
+pub mod run;

@@ -1,0 +1,40 @@
+//! `samples.png`: a row an image, with the network's input, its output and the target.
+
+use std::io::Cursor;
+
+use image::{ImageFormat, ImageResult, Rgb, RgbImage, imageops};
+
+use crate::data::SIDE;
+use crate::train::Trainer;
+
+/// Most rows.
+const ROWS: usize = 8;
+
+/// Screen pixels for a pixel.
+const ZOOM: u32 = 4;
+
+/// Draws the last step's images as a PNG file.
+pub fn png(trainer: &Trainer) -> ImageResult<Vec<u8>> {
+    let rows = trainer.last_group().min(ROWS);
+    let side = SIDE as u32;
+    let mut sheet = RgbImage::new(3 * side, rows as u32 * side);
+    for row in 0..rows {
+        let columns = trainer.sample(row);
+        // All three with the target's range of values, so that they can be compared.
+        let [.., target] = columns;
+        let low = target.iter().copied().fold(f32::INFINITY, f32::min);
+        let high = target.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        for (column, values) in columns.iter().enumerate() {
+            for (pixel, &[red, green, blue]) in values.as_chunks().0.iter().enumerate() {
+                let byte = |value: f32| (255.0 * (value - low) / (high - low)) as u8;
+                let (x, y) = (column * SIDE + pixel % SIDE, row * SIDE + pixel / SIDE);
+                sheet.put_pixel(x as u32, y as u32, Rgb([red, green, blue].map(byte)));
+            }
+        }
+    }
+    let (width, height) = sheet.dimensions();
+    let sheet = imageops::resize(&sheet, ZOOM * width, ZOOM * height, imageops::FilterType::Nearest);
+    let mut bytes = Cursor::new(Vec::new());
+    sheet.write_to(&mut bytes, ImageFormat::Png)?;
+    Ok(bytes.into_inner())
+}

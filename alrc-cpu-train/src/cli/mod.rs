@@ -17,7 +17,7 @@ use crate::experiment::run::RunError;
 
 /// Trains the CIFAR-10 supersampling network with adaptive learning rate clipping.
 #[derive(Debug, Parser)]
-#[command(name = "alrc-train", version, propagate_version = true)]
+#[command(name = "alrc-train", version, propagate_version = true, args_override_self = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -14,7 +14,7 @@ use crate::optim::{OptimizerKind, Schedule};
 
 /// Options of a run. What is not given comes from the configuration file, else from the command's defaults.
 #[derive(Clone, Debug, Args)]
-#[command(allow_negative_numbers = true)]
+#[command(allow_negative_numbers = true, args_override_self = true)]
 pub(super) struct Options {
     /// Take the options from this file, such as the config.toml of a run; options given here win
     #[arg(long, value_name = "FILE.toml")]

@@ -1,7 +1,7 @@
 //! Convolutions of stride 1 with zero ("SAME") padding: the one seam between the network and its arithmetic.
 //!
 //! A [`Convolution`] does two things: a forward pass with bias, ReLU and skip connection fused in, and a backward
-//! pass that yields the gradients of its input, weights and bias. [`reference`] says in plain loops what these
+//! pass that yields the gradients of its input, weights and bias. [`mod@reference`] says in plain loops what these
 //! mean, for any float type; every other implementation is tested against it.
 //!
 //! Layouts, for N images of H x W pixels:

@@ -128,7 +128,6 @@ pub fn run(
     }
     progress.finish();
 
-    losses.flush().map_err(losses_error)?;
     save(&directory.join("samples.png"), samples::png(trainer).map_err(io::Error::other))?;
     good = checkpoint_if_finite(trainer, &checkpoints, good)?;
     let summary = statistics.summary(ending, good);

@@ -21,7 +21,7 @@ impl LossWriter {
         Ok(Self { csv })
     }
 
-    /// Adds a step.
+    /// Adds a step, at once: others may be reading, and a killed run keeps its losses.
     pub fn write(&mut self, record: &StepRecord) -> csv::Result<()> {
         self.csv.write_record([
             record.step.to_string(),
@@ -30,11 +30,7 @@ impl LossWriter {
             record.limit.map(|limit| limit.to_string()).unwrap_or_default(),
             record.clipped.to_string(),
             record.learning_rate.to_string(),
-        ])
-    }
-
-    /// Brings all rows to the file.
-    pub fn flush(&mut self) -> csv::Result<()> {
+        ])?;
         Ok(self.csv.flush()?)
     }
 }

@@ -1,0 +1,278 @@
+//! The binary as a user meets it: files of a run, errors, exit statuses.
+
+use std::fs;
+use std::path::Path;
+
+use assert_cmd::Command;
+use proptest::prelude::*;
+
+/// A record with its label.
+const STORED: usize = 3073;
+
+fn alrc_train(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::cargo_bin("alrc-train").unwrap();
+    command.current_dir(directory).args(arguments);
+    command
+}
+
+fn directory() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// Options of a run that takes a moment.
+const QUICK: [&str; 6] = ["--width", "4", "--steps", "12", "--batch-size", "2"];
+
+fn run(directory: &Path, arguments: &[&str]) -> Command {
+    alrc_train(directory, &[&["run"], &QUICK[..], arguments].concat())
+}
+
+/// Asserts exit status 2, that the message holds every part, and that nothing was written.
+#[track_caller]
+fn assert_refused(mut command: Command, directory: &Path, parts: &[&str]) {
+    let before = fs::read_dir(directory).unwrap().count();
+    let output = command.output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    for part in parts {
+        assert!(message.contains(part), "no '{part}' in: {message}");
+    }
+    assert_eq!(fs::read_dir(directory).unwrap().count(), before, "something was written");
+}
+
+#[test]
+fn run_leaves_its_files() {
+    let directory = directory();
+    run(directory.path(), &["--out", "out"]).assert().success();
+    let out = directory.path().join("out");
+    let losses = fs::read_to_string(out.join("losses.csv")).unwrap();
+    let mut lines = losses.lines();
+    assert_eq!(lines.next(), Some("step,loss,unclipped_loss,limit,clipped,learning_rate"));
+    let steps: Vec<_> = lines.map(|line| line.split(',').next().unwrap().to_owned()).collect();
+    assert_eq!(steps, (0..12).map(|step| step.to_string()).collect::<Vec<_>>());
+    let summary: serde_json::Value =
+        serde_json::from_slice(&fs::read(out.join("summary.json")).unwrap()).unwrap();
+    assert_eq!((&summary["steps"], &summary["batch_size"]), (&12.into(), &2.into()));
+    for number in ["images_per_second", "wall_seconds", "mean_last_unclipped_loss"] {
+        assert!(summary[number].as_f64().unwrap() > 0.0, "{number}");
+    }
+    assert!(summary["clipped_fraction"].as_f64().is_some());
+    assert_eq!(summary["final_checkpoint"], "out/checkpoints/step-00000012.safetensors");
+    assert!(directory.path().join("out/checkpoints/step-00000012.safetensors").exists());
+    image::open(out.join("samples.png")).unwrap();
+}
+
+#[test]
+fn config_file_repeats_a_run() {
+    let directory = directory();
+    run(directory.path(), &["--out", "a", "--seed", "7", "--num-stddev", "off"]).assert().success();
+    alrc_train(directory.path(), &["run", "--config", "a/config.toml", "--out", "b"]).assert().success();
+    for file in ["config.toml", "losses.csv", "checkpoints/step-00000012.safetensors", "samples.png"] {
+        let read = |run: &str| fs::read(directory.path().join(run).join(file)).unwrap();
+        assert!(read("a") == read("b"), "{file} differs");
+    }
+}
+
+#[test]
+fn bits_do_not_depend_on_threads() {
+    let directory = directory();
+    for threads in ["1", "2", "3", "5"] {
+        run(directory.path(), &["--out", threads, "--threads", threads]).assert().success();
+        let read = |run: &str| fs::read(directory.path().join(run).join("losses.csv")).unwrap();
+        assert!(read(threads) == read("1"), "{threads} threads");
+    }
+}
+
+#[test]
+fn checkpoint_is_a_starting_point() {
+    let directory = directory();
+    run(directory.path(), &["--out", "a"]).assert().success();
+    let checkpoint = "a/checkpoints/step-00000012.safetensors";
+    run(directory.path(), &["--out", "b", "--init", checkpoint]).assert().success();
+    let first_loss = |run: &str| {
+        let losses = fs::read_to_string(directory.path().join(run).join("losses.csv")).unwrap();
+        losses.lines().nth(1).unwrap().split(',').nth(2).unwrap().parse::<f64>().unwrap()
+    };
+    assert!(first_loss("b") < first_loss("a"));
+}
+
+#[test]
+fn compare_draws_both_runs() {
+    let directory = directory();
+    let output =
+        alrc_train(directory.path(), &[&["compare", "--json"], &QUICK[..]].concat()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let runs: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(runs.as_array().unwrap().len(), 4);
+    let out = directory.path().join("runs/compare");
+    let picture = image::open(out.join("curves.png")).unwrap();
+    let colors: std::collections::HashSet<_> = picture.to_rgb8().pixels().map(|pixel| pixel.0).collect();
+    assert!(colors.contains(&[213, 94, 0]) && colors.contains(&[0, 114, 178]), "a curve is missing");
+    let svg = fs::read_to_string(out.join("curves.svg")).unwrap();
+    assert!(svg.contains("without clipping") && svg.contains("clipped at 2 standard deviations"));
+}
+
+#[test]
+fn divergence_stops_the_run() {
+    let directory = directory();
+    let output = run(
+        directory.path(),
+        &["--optimizer", "sgd", "--learning-rate", "1000", "--steps", "100", "--num-stddev", "off"],
+    )
+    .args(["--out", "out", "--checkpoint-every", "1"])
+    .output();
+    let output = output.unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    assert!(message.contains("diverged at step") && message.contains("checkpoint"), "{message}");
+    let summary = fs::read_to_string(directory.path().join("out/summary.json")).unwrap();
+    assert!(summary.contains("diverged"));
+}
+
+#[test]
+fn bad_options_are_refused() {
+    let directory = directory();
+    let cases: [(&[&str], &[&str]); 14] = [
+        (&["--batch-size", "0"], &["--batch-size", "0", "1 to"]),
+        (&["--width", "0"], &["--width", "0", "2 to"]),
+        (&["--width", "5"], &["--width", "5", "even"]),
+        (&["--threads", "0"], &["--threads", "0", "1 to"]),
+        (&["--steps", "0"], &["--steps", "0", "1 to"]),
+        (&["--learning-rate", "nan"], &["--learning-rate", "NaN", "above 0"]),
+        (&["--learning-rate", "-1"], &["--learning-rate", "-1", "above 0"]),
+        (&["--decay", "1"], &["--decay", "'1'", "below 1"]),
+        (&["--decay", "-0.1"], &["--decay", "-0.1", "at least 0"]),
+        (&["--mu1-start", "5", "--mu2-start", "25"], &["--mu2-start", "25", "above the square"]),
+        (&["--num-stddev", "-2"], &["--num-stddev", "-2", "0 to"]),
+        (&["--num-stddev", "many"], &["--num-stddev", "many", "off"]),
+        (&["--init", "absent.safetensors"], &["--init", "absent.safetensors"]),
+        (&["--lerning-rate", "1"], &["--lerning-rate", "--learning-rate"]),
+    ];
+    for (arguments, parts) in cases {
+        assert_refused(
+            alrc_train(directory.path(), &[&["run"], arguments].concat()),
+            directory.path(),
+            parts,
+        );
+    }
+}
+
+#[test]
+fn bad_data_are_refused() {
+    let directory = directory();
+    let at = |name: &str| directory.path().join(name);
+    for name in ["empty", "cut", "label"] {
+        fs::create_dir(at(name)).unwrap();
+    }
+    let mut records = vec![0; 3 * STORED];
+    fs::write(at("cut/data_batch_1.bin"), &records[..2 * STORED + 5]).unwrap();
+    records[2 * STORED] = 10;
+    fs::write(at("label/data_batch_1.bin"), &records).unwrap();
+    fs::write(at("damaged.tar.gz"), b"\x1f\x8b damaged").unwrap();
+    let cases: [(&str, &[&str]); 5] = [
+        ("absent", &["absent", "give a directory"]),
+        ("empty", &["empty", "data_batch_*.bin"]),
+        ("cut", &["data_batch_1.bin", "record 2", "3073", "again"]),
+        ("label", &["data_batch_1.bin", "record 2", "label 10", "0 to 9"]),
+        ("damaged.tar.gz", &["damaged.tar.gz", "cannot read"]),
+    ];
+    for (data, parts) in cases {
+        assert_refused(run(directory.path(), &["--data", data]), directory.path(), parts);
+    }
+}
+
+#[test]
+fn a_run_is_not_overwritten() {
+    let directory = directory();
+    run(directory.path(), &["--out", "out"]).assert().success();
+    assert_refused(
+        run(directory.path(), &["--out", "out"]),
+        directory.path(),
+        &["--out", "out", "already holds"],
+    );
+}
+
+#[test]
+fn archives_and_directories_hold_the_same() {
+    let directory = directory();
+    let at = |name: &str| directory.path().join(name);
+    fs::create_dir(at("data")).unwrap();
+    let bytes: Vec<u8> =
+        (0..5 * STORED).map(|index| if index % STORED == 0 { 9 } else { (index % 251) as u8 }).collect();
+    fs::write(at("data/data_batch_1.bin"), &bytes[..2 * STORED]).unwrap();
+    fs::write(at("data/data_batch_2.bin"), &bytes[2 * STORED..]).unwrap();
+    let archive = fs::File::create(at("data.tar.gz")).unwrap();
+    let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(archive, flate2::Compression::fast()));
+    archive.append_dir_all("cifar-10-batches-bin", at("data")).unwrap();
+    archive.into_inner().unwrap().finish().unwrap();
+    for data in ["data", "data.tar.gz"] {
+        run(directory.path(), &["--data", data, "--out", &format!("{data}.out")]).assert().success();
+    }
+    assert_eq!(
+        fs::read(at("data.out/losses.csv")).unwrap(),
+        fs::read(at("data.tar.gz.out/losses.csv")).unwrap()
+    );
+}
+
+#[test]
+fn every_command_has_help() {
+    let directory = directory();
+    for command in ["run", "compare", "info"] {
+        let output = alrc_train(directory.path(), &[command, "--help"]).output().unwrap();
+        let help = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            output.status.success() && help.contains("Usage:") && help.contains("Examples:"),
+            "{command}"
+        );
+    }
+}
+
+#[test]
+fn info_names_the_convolutions() {
+    let directory = directory();
+    let output = alrc_train(directory.path(), &["info", "--json"]).output().unwrap();
+    let info: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    // As many weights as multiply-adds a pixel, and the biases.
+    assert_eq!(info["parameters"], 1_041_792 + 1_027);
+    assert!(info["convolutions"]["res1_a"].is_string());
+}
+
+/// Ctrl-C: what has been trained is saved.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_is_whole() {
+    let directory = directory();
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("alrc-train"))
+        .current_dir(directory.path())
+        .args(["run", "--width", "4", "--out", "out"])
+        .spawn()
+        .unwrap();
+    let losses = directory.path().join("out/losses.csv");
+    while fs::metadata(&losses).map_or(0, |metadata| metadata.len()) == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "ended too early");
+        std::thread::yield_now();
+    }
+    let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let summary: serde_json::Value =
+        serde_json::from_slice(&fs::read(directory.path().join("out/summary.json")).unwrap()).unwrap();
+    assert_eq!(summary["ending"], "interrupted");
+    let rows = fs::read_to_string(losses).unwrap().lines().count() as u64 - 1;
+    assert_eq!(summary["steps"], rows);
+    assert!(directory.path().join(summary["final_checkpoint"].as_str().unwrap()).exists());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// A file of any length and content is read whole or refused with status 2.
+    #[test]
+    fn no_file_crashes_the_program(len in 0..4 * STORED, label in any::<u8>()) {
+        let directory = directory();
+        fs::create_dir(directory.path().join("data")).unwrap();
+        fs::write(directory.path().join("data/data_batch_1.bin"), vec![label; len]).unwrap();
+        let output = run(directory.path(), &["--data", "data", "--steps", "1", "--out", "out"]).output().unwrap();
+        let is_good = len > 0 && len.is_multiple_of(STORED) && label <= 9;
+        prop_assert_eq!(output.status.code(), Some(if is_good { 0 } else { 2 }));
+    }
+}

@@ -152,8 +152,7 @@ impl Config {
             num_stddev,
             decay1: self.decay,
             decay2: self.decay,
-            mu1_start: self.mu1_start,
-            mu2_start: self.mu2_start,
+            start: alrc_kernel::Start::Estimate { mu1: self.mu1_start, mu2: self.mu2_start },
             ..alrc_kernel::Config::default()
         })
     }

@@ -1,31 +1,49 @@
 //! The state machine: limits, then an update, step after step.
 
-use crate::moments::Moments;
-use crate::{BatchSums, Clipped, Config, ConfigError, Float, Limits};
+use crate::{BatchSums, Clipped, Config, ConfigError, Float, Limits, NonFinite, State};
 
 /// Adaptive learning rate clipping: a configuration and the running moments of the clipped losses.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "Parts<F>", into = "Parts<F>", bound(serialize = "F: Float + serde::Serialize")),
+    serde(bound(deserialize = "F: Float + serde::Deserialize<'de>"))
+)]
 pub struct Alrc<F> {
     config: Config<F>,
-    moments: Moments<F>,
+    state: State<F>,
 }
 
 /// What one call of [`Alrc::step_batch`] did.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Report<F> {
     /// Number of losses that were clipped.
     pub clipped: u64,
     /// Number of losses that were NaN or infinite.
     pub non_finite: u64,
-    /// The limit by which the losses were clipped.
+    /// The largest distance of a loss from the limit that clipped it, in units of the loss; 0 if none was clipped.
+    pub largest_excess: F,
+    /// The limit above which losses were clipped, in units of the loss.
     pub limit: F,
+    /// Whether the moments moved: not if no loss was finite or the batch was rejected. There is no gradient then,
+    /// and nothing for an optimiser to do.
+    pub updated: bool,
 }
 
 impl<F: Float> Alrc<F> {
     /// The state before the first step.
     pub fn new(config: Config<F>) -> Result<Self, ConfigError> {
         config.validate()?;
-        Ok(Self { config, moments: Moments::new(&config) })
+        Ok(Self { config, state: State::new(config.start) })
+    }
+
+    /// A state from its plain numbers, in whatever way they were kept.
+    pub fn from_state(config: Config<F>, state: State<F>) -> Result<Self, ConfigError> {
+        config.validate()?;
+        state.validate(&config)?;
+        Ok(Self { config, state })
     }
 
     /// The configuration.
@@ -33,44 +51,111 @@ impl<F: Float> Alrc<F> {
         &self.config
     }
 
-    /// The first phase: the limits of the next step.
-    pub fn limits(&self) -> Limits<F> {
-        let mean = self.moments.mean;
-        Limits { mean, upper: mean + self.config.num_stddev * self.std_dev() }
+    /// The state in plain numbers.
+    pub fn state(&self) -> &State<F> {
+        &self.state
     }
 
-    /// The second phase: moves the moments by the sums of all the losses of the step.
-    pub fn update(&mut self, sums: &BatchSums<F>) {
-        self.moments.update(&self.config, sums);
+    /// The first phase: the limits of the next step.
+    pub fn limits(&self) -> Limits<F> {
+        let mean = self.state.mean;
+        let (mut lower, mut upper) = (-F::max_value(), F::max_value());
+        if self.state.warm_up_left == 0 {
+            let std_dev = self.std_dev();
+            upper = (mean + self.config.num_stddev * std_dev).at_most(upper);
+            if let Some(num_stddev_below) = self.config.num_stddev_below {
+                lower = (mean - num_stddev_below * std_dev).at_least(lower);
+            }
+        }
+        Limits { lower, mean, upper, scaling: self.config.scaling, non_finite: self.config.non_finite }
+    }
+
+    /// The second phase: moves the moments by the sums of all the losses of the step, and returns whether it did.
+    ///
+    /// It does not if there was no finite loss, if one was not finite under [`NonFinite::Reject`], or if the sums are
+    /// not [valid](BatchSums::is_valid); the state is then the same to the bit.
+    pub fn update(&mut self, sums: &BatchSums<F>) -> bool {
+        let is_rejected = self.config.non_finite == NonFinite::Reject && sums.non_finite > 0;
+        if is_rejected || sums.count == 0 || !sums.is_valid() {
+            return false;
+        }
+        // No variance of losses passes the square of the bound on their deviations.
+        let bound = F::moment_bound() + F::moment_bound();
+        let variance = (sums.squares / F::from_count(sums.count)).at_most(bound * bound);
+        self.state.advance(&self.config, sums.mean, variance);
+        true
     }
 
     /// Both phases for a single loss.
+    #[inline]
     pub fn step(&mut self, loss: F) -> Clipped<F> {
-        let (mut clipped, mut scale) = ([F::ZERO], [F::ZERO]);
-        self.step_batch(&[loss], &mut clipped, &mut scale);
-        Clipped { loss: clipped[0], scale: scale[0] }
+        let clipped = self.limits().clip(loss);
+        if loss.is_finite() {
+            self.state.advance(&self.config, clipped.loss.saturate(), F::zero());
+        }
+        clipped
     }
 
     /// Both phases for the losses of a batch; see [`Limits::clip_batch`].
     pub fn step_batch(&mut self, losses: &[F], clipped: &mut [F], scales: &mut [F]) -> Report<F> {
         let limits = self.limits();
         let sums = limits.clip_batch(losses, clipped, scales);
-        self.update(&sums);
-        Report { clipped: sums.clipped, non_finite: sums.non_finite, limit: limits.upper }
+        self.finish(limits, sums)
+    }
+
+    /// Both phases, with the clipped values in the place of the losses; see [`Limits::clip_batch_in_place`].
+    pub fn step_batch_in_place(&mut self, losses: &mut [F], scales: &mut [F]) -> Report<F> {
+        let limits = self.limits();
+        let sums = limits.clip_batch_in_place(losses, scales);
+        self.finish(limits, sums)
+    }
+
+    fn finish(&mut self, limits: Limits<F>, sums: BatchSums<F>) -> Report<F> {
+        Report {
+            clipped: sums.clipped,
+            non_finite: sums.non_finite,
+            largest_excess: sums.largest_excess,
+            limit: limits.upper,
+            updated: self.update(&sums),
+        }
     }
 
     /// mu1: the running mean of the clipped losses.
     pub fn mu1(&self) -> F {
-        self.moments.mean
+        self.state.mean
     }
 
     /// mu2: the running mean of the squares of the clipped losses.
     pub fn mu2(&self) -> F {
-        self.moments.variance + self.moments.mean * self.moments.mean
+        (self.state.variance + self.state.mean * self.state.mean).at_most(F::max_value())
     }
 
-    /// sigma: the root of the running variance plus epsilon.
+    /// sigma: the root of the running variance plus epsilon, in units of the loss.
     pub fn std_dev(&self) -> F {
-        (self.moments.variance + self.config.epsilon).sqrt()
+        (self.state.variance + self.config.epsilon).sqrt()
+    }
+}
+
+/// What serde reads and writes, so that a state that is read is validated.
+#[cfg(feature = "serde")]
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Parts<F> {
+    config: Config<F>,
+    state: State<F>,
+}
+
+#[cfg(feature = "serde")]
+impl<F: Float> From<Alrc<F>> for Parts<F> {
+    fn from(Alrc { config, state }: Alrc<F>) -> Self {
+        Self { config, state }
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<F: Float> TryFrom<Parts<F>> for Alrc<F> {
+    type Error = ConfigError;
+
+    fn try_from(Parts { config, state }: Parts<F>) -> Result<Self, ConfigError> {
+        Self::from_state(config, state)
     }
 }

@@ -3,9 +3,13 @@
 use core::fmt::Debug;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
-/// A binary floating-point type with infinities, NaN and gradual underflow: `f32` and `f64`.
+/// A binary floating-point type with infinities, NaN and gradual underflow: `f32`, `f64` and, with the feature
+/// `num-traits`, every `num_traits::Float`.
+///
+/// The trait cannot be implemented elsewhere, so that features only ever add types.
 pub trait Float:
-    Copy
+    sealed::Sealed
+    + Copy
     + Debug
     + PartialOrd
     + Add<Output = Self>
@@ -15,22 +19,28 @@ pub trait Float:
     + Neg<Output = Self>
 {
     /// 0.
-    const ZERO: Self;
+    fn zero() -> Self;
+
     /// 1.
-    const ONE: Self;
+    fn one() -> Self;
+
     /// The largest finite number.
-    const MAX: Self;
-    /// The largest magnitude with which a loss enters the moments, about the 64th part of the square root of
-    /// [`MAX`](Float::MAX): the square of any deviation, and its sum over a batch, is then finite.
-    const MOMENT_BOUND: Self;
+    fn max_value() -> Self;
+
+    /// The largest magnitude with which a loss enters the moments, the 128th part of the square root of
+    /// [`max_value`](Float::max_value): 1.4e17 in f32, 1e152 in f64. No square of a deviation overflows below it.
+    fn moment_bound() -> Self;
+
+    /// Digits of the significand, the hidden one included: 24 in f32, 53 in f64.
+    fn significand_bits() -> u8;
 
     /// The number nearest to `value`.
     fn from_f64(value: f64) -> Self;
 
-    /// The number nearest to `count`.
+    /// The finite number nearest to `count`.
     fn from_count(count: u64) -> Self;
 
-    /// The double nearest to this number.
+    /// The double nearest to this number: the number itself, unless the type is wider than f64.
     fn to_f64(self) -> f64;
 
     /// The correctly rounded square root; NaN for a negative number.
@@ -39,54 +49,147 @@ pub trait Float:
 
     /// Whether the number is neither infinite nor NaN.
     fn is_finite(self) -> bool {
-        self >= -Self::MAX && self <= Self::MAX
+        self >= -Self::max_value() && self <= Self::max_value()
     }
 
-    /// The nearest number in [-[`MOMENT_BOUND`](Float::MOMENT_BOUND), `MOMENT_BOUND`].
+    /// The smaller of two numbers; `other` where this one is NaN.
+    #[must_use]
+    fn at_most(self, other: Self) -> Self {
+        if self < other {
+            self
+        } else {
+            other
+        }
+    }
+
+    /// The larger of two numbers; `other` where this one is NaN.
+    #[must_use]
+    fn at_least(self, other: Self) -> Self {
+        if self > other {
+            self
+        } else {
+            other
+        }
+    }
+
+    /// The nearest number in [-bound, bound] of [`moment_bound`](Float::moment_bound).
     #[must_use]
     fn saturate(self) -> Self {
-        if self > Self::MOMENT_BOUND {
-            Self::MOMENT_BOUND
-        } else if self < -Self::MOMENT_BOUND {
-            -Self::MOMENT_BOUND
-        } else {
-            self
-        }
+        self.at_most(Self::moment_bound()).at_least(-Self::moment_bound())
     }
 }
 
-macro_rules! implement {
-    ($float:ident, $moment_bound:expr) => {
-        impl Float for $float {
-            const ZERO: Self = 0.0;
-            const ONE: Self = 1.0;
-            const MAX: Self = $float::MAX;
-            const MOMENT_BOUND: Self = $moment_bound;
-
-            fn from_f64(value: f64) -> Self {
-                value as $float
-            }
-
-            fn from_count(count: u64) -> Self {
-                count as $float
-            }
-
-            fn to_f64(self) -> f64 {
-                f64::from(self)
-            }
-
-            #[cfg(feature = "std")]
-            fn sqrt(self) -> Self {
-                $float::sqrt(self)
-            }
-
-            #[cfg(not(feature = "std"))]
-            fn sqrt(self) -> Self {
-                crate::sqrt::$float(self)
-            }
-        }
-    };
+mod sealed {
+    pub trait Sealed {}
 }
 
-implement!(f32, 2.0e17);
-implement!(f64, 2.0e152);
+#[cfg(not(feature = "num-traits"))]
+mod primitive {
+    use super::{sealed::Sealed, Float};
+
+    macro_rules! implement {
+        ($float:ident, $libm_sqrt:ident, $moment_bound:expr) => {
+            impl Sealed for $float {}
+
+            impl Float for $float {
+                fn zero() -> Self {
+                    0.0
+                }
+
+                fn one() -> Self {
+                    1.0
+                }
+
+                fn max_value() -> Self {
+                    $float::MAX
+                }
+
+                fn moment_bound() -> Self {
+                    $moment_bound
+                }
+
+                fn significand_bits() -> u8 {
+                    $float::MANTISSA_DIGITS as u8
+                }
+
+                fn from_f64(value: f64) -> Self {
+                    value as $float
+                }
+
+                fn from_count(count: u64) -> Self {
+                    count as $float
+                }
+
+                fn to_f64(self) -> f64 {
+                    f64::from(self)
+                }
+
+                #[cfg(feature = "std")]
+                fn sqrt(self) -> Self {
+                    $float::sqrt(self)
+                }
+
+                #[cfg(all(feature = "libm", not(feature = "std")))]
+                fn sqrt(self) -> Self {
+                    libm::$libm_sqrt(self)
+                }
+
+                #[cfg(not(any(feature = "libm", feature = "std")))]
+                fn sqrt(self) -> Self {
+                    crate::sqrt::$float(self)
+                }
+            }
+        };
+    }
+
+    implement!(f32, sqrtf, 1.441_151_8e17);
+    implement!(f64, sqrt, 1.047_484_994_526_765_3e152);
+}
+
+#[cfg(feature = "num-traits")]
+mod any {
+    use super::{sealed::Sealed, Float};
+    use core::fmt::Debug;
+
+    impl<T: num_traits::Float + Debug> Sealed for T {}
+
+    impl<T: num_traits::Float + Debug> Float for T {
+        fn zero() -> Self {
+            <T as num_traits::Zero>::zero()
+        }
+
+        fn one() -> Self {
+            <T as num_traits::One>::one()
+        }
+
+        fn max_value() -> Self {
+            <T as num_traits::Float>::max_value()
+        }
+
+        fn moment_bound() -> Self {
+            num_traits::Float::sqrt(Self::max_value()) / Self::from_f64(128.0)
+        }
+
+        fn significand_bits() -> u8 {
+            let (significand, ..) = Self::max_value().integer_decode();
+            (64 - significand.leading_zeros()) as u8
+        }
+
+        fn from_f64(value: f64) -> Self {
+            <T as num_traits::NumCast>::from(value).unwrap_or_else(Self::nan)
+        }
+
+        fn from_count(count: u64) -> Self {
+            let nearest = <T as num_traits::NumCast>::from(count);
+            nearest.unwrap_or_else(Self::max_value).at_most(Self::max_value())
+        }
+
+        fn to_f64(self) -> f64 {
+            num_traits::ToPrimitive::to_f64(&self).unwrap_or(f64::NAN)
+        }
+
+        fn sqrt(self) -> Self {
+            num_traits::Float::sqrt(self)
+        }
+    }
+}

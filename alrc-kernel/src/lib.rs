@@ -33,15 +33,20 @@
 #![forbid(unsafe_code)]
 
 mod alrc;
+mod batch;
 mod config;
 mod float;
 mod limits;
-mod moments;
-#[cfg(any(test, not(feature = "std")))]
+mod snapshot;
+#[cfg(any(test, not(any(feature = "std", feature = "libm", feature = "num-traits"))))]
 mod sqrt;
+mod state;
+mod sums;
 
 pub use alrc::{Alrc, Report};
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, NonFinite, Scaling, Start};
 pub use float::Float;
-pub use limits::{Clipped, Limits};
-pub use moments::BatchSums;
+pub use limits::{Clipped, Limits, MAX_SCALE};
+pub use snapshot::{SnapshotError, SNAPSHOT_LEN};
+pub use state::State;
+pub use sums::BatchSums;

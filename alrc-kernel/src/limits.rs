@@ -1,67 +1,87 @@
 //! The first phase: clipping, which needs no more than a copy of a few numbers.
 
-use crate::{BatchSums, Float};
+use crate::{Float, NonFinite, Scaling};
 
-/// The limit of one step; clips the losses of that step wherever they arise.
+/// The largest scale that lifting a low loss can give.
+pub const MAX_SCALE: f64 = 8.0;
+
+/// The limits of one step; clips the losses of that step wherever they arise.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits<F> {
+    pub(crate) lower: F,
     pub(crate) mean: F,
     pub(crate) upper: F,
+    pub(crate) scaling: Scaling,
+    pub(crate) non_finite: NonFinite,
 }
 
 /// A loss after clipping.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Clipped<F> {
-    /// The loss, at most the limit; 0 for a loss that is NaN or infinite.
+    /// The loss, within the limits; 0 for a loss that is NaN or infinite.
     pub loss: F,
-    /// The factor of the loss's gradient, in [0, 1]; 0 for a loss that is NaN or infinite.
+    /// The factor of the loss's gradient: in [0, 1], or up to [`MAX_SCALE`] for a loss that was lifted; 0 for a loss
+    /// that is NaN or infinite.
     pub scale: F,
 }
 
 impl<F: Float> Limits<F> {
-    /// The value above which losses are clipped: mu1 + n sigma.
+    /// Limits from plain numbers, such as those of another process; `None` unless they are finite,
+    /// lower <= mean <= upper, and the mean's magnitude at most twice [`Float::moment_bound`].
+    pub fn from_parts(lower: F, mean: F, upper: F, scaling: Scaling, non_finite: NonFinite) -> Option<Self> {
+        let bound = F::moment_bound() + F::moment_bound();
+        let are_finite = lower >= -F::max_value() && upper <= F::max_value();
+        let are_ordered = lower <= mean && mean <= upper && mean >= -bound && mean <= bound;
+        if are_finite && are_ordered {
+            Some(Self { lower, mean, upper, scaling, non_finite })
+        } else {
+            None
+        }
+    }
+
+    /// The value to which smaller losses are lifted, mu1 - n sigma; the lowest finite number where none is lifted.
+    pub fn lower(&self) -> F {
+        self.lower
+    }
+
+    /// mu1.
+    pub fn mean(&self) -> F {
+        self.mean
+    }
+
+    /// The value to which larger losses are clipped, mu1 + n sigma; the largest finite number during the warm-up.
     pub fn upper(&self) -> F {
         self.upper
     }
 
+    /// How the gradients of clipped losses are scaled.
+    pub fn scaling(&self) -> Scaling {
+        self.scaling
+    }
+
+    /// What a NaN or an infinite loss does to its batch.
+    pub fn non_finite(&self) -> NonFinite {
+        self.non_finite
+    }
+
     /// Clips one loss.
-    ///
-    /// The scale of a clipped loss is limit/loss where both are positive (as published), elsewhere
-    /// (limit - mean)/(loss - mean).
+    #[inline]
     pub fn clip(&self, loss: F) -> Clipped<F> {
-        if !loss.is_finite() {
-            Clipped { loss: F::ZERO, scale: F::ZERO }
-        } else if loss <= self.upper {
-            Clipped { loss, scale: F::ONE }
-        } else if self.upper > F::ZERO {
-            Clipped { loss: self.upper, scale: self.upper / loss }
+        if loss >= self.lower && loss <= self.upper {
+            Clipped { loss, scale: F::one() }
+        } else if loss.is_finite() {
+            let limit = if loss > self.upper { self.upper } else { self.lower };
+            Clipped { loss: limit, scale: self.scale(loss, limit) }
         } else {
-            Clipped { loss: self.upper, scale: (self.upper - self.mean) / (loss - self.mean) }
+            Clipped { loss: F::zero(), scale: F::zero() }
         }
     }
 
-    /// Clips the losses of (a part of) a step, and sums them for [`Alrc::update`](crate::Alrc::update).
-    ///
-    /// `clipped` and `scales` receive the value and the scale of each loss for which they have room: give slices of
-    /// the length of `losses`, or empty ones for what is not wanted.
-    pub fn clip_batch(&self, losses: &[F], clipped: &mut [F], scales: &mut [F]) -> BatchSums<F> {
-        let mut sums = BatchSums::default();
-        let (mut clipped, mut scales) = (clipped.iter_mut(), scales.iter_mut());
-        for &loss in losses {
-            let result = self.clip(loss);
-            if loss.is_finite() {
-                sums.add(result.loss);
-                sums.clipped += u64::from(loss > self.upper);
-            } else {
-                sums.non_finite += 1;
-            }
-            if let Some(clipped) = clipped.next() {
-                *clipped = result.loss;
-            }
-            if let Some(scale) = scales.next() {
-                *scale = result.scale;
-            }
-        }
-        sums
+    /// The scale of the gradient of a finite loss that was moved to a limit.
+    fn scale(&self, loss: F, limit: F) -> F {
+        let is_ratio = self.scaling == Scaling::Ratio && limit > F::zero() && loss > F::zero();
+        let scale = if is_ratio { limit / loss } else { (limit - self.mean) / (loss - self.mean) };
+        // Rounding alone could pass 1, and division by a difference that a processor flushes to zero gives NaN.
+        scale.at_most(if is_ratio && loss < limit { F::from_f64(MAX_SCALE) } else { F::one() })
     }
 }

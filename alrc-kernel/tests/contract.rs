@@ -1,6 +1,6 @@
 //! What every caller may rely on.
 
-use alrc_kernel::{Alrc, BatchSums, Clipped, Config};
+use alrc_kernel::{Alrc, BatchSums, Clipped, Config, Start};
 
 fn alrc() -> Alrc<f32> {
     Alrc::new(Config { num_stddev: 2.0, decay1: 0.9, decay2: 0.9, ..Config::default() }).unwrap()
@@ -67,7 +67,10 @@ fn errors_name_the_parameter() {
     assert_eq!(parameter(Config { num_stddev: -1.0, ..Config::default() }), "num_stddev");
     assert_eq!(parameter(Config { decay1: 1.0, ..Config::default() }), "decay1");
     assert_eq!(parameter(Config { decay2: f32::NAN, ..Config::default() }), "decay2");
-    assert_eq!(parameter(Config { mu1_start: f32::INFINITY, ..Config::default() }), "mu1_start");
-    assert_eq!(parameter(Config { mu2_start: 625.0, ..Config::default() }), "mu2_start");
+    let start = |mu1, mu2| Config { start: Start::Estimate { mu1, mu2 }, ..Config::default() };
+    assert_eq!(parameter(start(f32::INFINITY, 900.0)), "mu1");
+    assert_eq!(parameter(start(25.0, 625.0)), "mu2");
+    let start = Start::WarmUp { steps: 0 };
+    assert_eq!(parameter(Config { start, ..Config::default() }), "warm-up steps");
     assert_eq!(parameter(Config { epsilon: -1e-9, ..Config::default() }), "epsilon");
 }

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use alrc_kernel::{Alrc, Config, Float};
+use alrc_kernel::{Alrc, Config, Float, Start};
 
 /// float32 rounding differs between implementations by this much, relatively.
 const TOLERANCE: f64 = 1e-5;
@@ -58,12 +58,15 @@ fn replay<F: Float>(name: &str) {
         num_stddev: get("num_stddev"),
         decay1: get("decay"),
         decay2: get("decay"),
-        mu1_start: get("mu1_start"),
-        mu2_start: get("mu2_start"),
+        start: Start::Estimate { mu1: get("mu1_start"), mu2: get("mu2_start") },
         ..Config::default()
     };
     let mut alrc = Alrc::new(config).unwrap();
-    for rows in rows.chunk_by(|a, b| a.step == b.step) {
+    let mut rest = &rows[..];
+    while let Some(first) = rest.first() {
+        let batch_size = rest.iter().take_while(|row| row.step == first.step).count();
+        let (rows, later) = rest.split_at(batch_size);
+        rest = later;
         let losses: Vec<F> = rows.iter().map(|row| F::from_f64(row.loss_in)).collect();
         let (mut clipped, mut scales) = (losses.clone(), losses.clone());
         let report = alrc.step_batch(&losses, &mut clipped, &mut scales);

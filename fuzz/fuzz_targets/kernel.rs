@@ -1,12 +1,12 @@
 //! Any losses under any valid configuration: the results stay finite and the scales in [0, 1].
 #![no_main]
 
-use alrc_kernel::{Alrc, Config};
+use alrc_kernel::{Alrc, Config, Start};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: ([f32; 6], Vec<f32>)| {
-    let ([num_stddev, decay1, decay2, mu1_start, mu2_start, epsilon], losses) = input;
-    let config = Config { num_stddev, decay1, decay2, mu1_start, mu2_start, epsilon };
+    let ([num_stddev, decay1, decay2, mu1, mu2, epsilon], losses) = input;
+    let config = Config { num_stddev, decay1, decay2, start: Start::Estimate { mu1, mu2 }, epsilon, ..Config::default() };
     let Ok(mut alrc) = Alrc::new(config) else { return };
     for loss in losses {
         let before = alrc;

@@ -1,0 +1,95 @@
+//! The running mean and variance, and how a step moves them.
+
+use crate::{Config, ConfigError, Float, Start};
+
+/// All that changes from step to step, in plain numbers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct State<F> {
+    /// mu1, in units of the loss; magnitude at most twice [`Float::moment_bound`].
+    pub mean: F,
+    /// What rounding has cut off the mean: mean + carry is mu1 to more digits.
+    pub carry: F,
+    /// mu2 - mu1^2, in squared units of the loss, finite, at least 0.
+    pub variance: F,
+    /// Steps of the warm-up that are still to come.
+    pub warm_up_left: u32,
+}
+
+/// The weight of the past and of the present in a moving average.
+#[derive(Clone, Copy)]
+struct Weights<F> {
+    past: F,
+    present: F,
+}
+
+impl<F: Float> State<F> {
+    pub(crate) fn new(start: Start<F>) -> Self {
+        let (zero, carry) = (F::zero(), F::zero());
+        match start {
+            Start::Estimate { mu1, mu2 } => {
+                Self { mean: mu1, carry, variance: mu2 - mu1 * mu1, warm_up_left: 0 }
+            }
+            Start::WarmUp { steps } => Self { mean: zero, carry, variance: zero, warm_up_left: steps },
+        }
+    }
+
+    /// Whether steps can lead to this state; the error names the first number that is impossible.
+    pub(crate) fn validate(&self, config: &Config<F>) -> Result<(), ConfigError> {
+        let bound = F::moment_bound() + F::moment_bound();
+        let is_permitted = self.mean >= -bound && self.mean <= bound;
+        ConfigError::unless(is_permitted, "mean", self.mean, "in magnitude at most 2.8e17 (f64: 2e152)")?;
+        let is_permitted = self.mean + self.carry == self.mean;
+        ConfigError::unless(is_permitted, "carry", self.carry, "below half a unit in the mean's last place")?;
+        let is_permitted = self.variance >= F::zero() && self.variance.is_finite();
+        ConfigError::unless(is_permitted, "variance", self.variance, "finite and at least 0")?;
+        let steps = match config.start {
+            Start::Estimate { .. } => 0,
+            Start::WarmUp { steps } => steps,
+        };
+        let left = F::from_count(self.warm_up_left.into());
+        ConfigError::unless(self.warm_up_left <= steps, "warm_up_left", left, "at most the warm-up steps")
+    }
+
+    /// Moves the moments by the mean m and the variance v of a step's clipped losses. With d = m - mu1 and
+    /// a = 1 - beta:
+    ///
+    /// ```text
+    /// mu1' = mu1 + a1 d
+    /// var' = beta2 var + a2 v + (a2 - a1^2) d^2 + 2 (a2 - a1) mu1 d
+    /// ```
+    ///
+    /// which is the published update of mu1 and mu2 with var = mu2 - mu1^2; no term is negative for equal decays.
+    pub(crate) fn advance(&mut self, config: &Config<F>, m: F, v: F) {
+        let (weights1, weights2) = self.weights(config);
+        let (a1, a2) = (weights1.present, weights2.present);
+        let d = (m - self.mean) - self.carry;
+        let cross = (a2 - a1) * (self.mean * d);
+        let variance = weights2.past * self.variance + a2 * v + (a2 - a1 * a1) * (d * d) + (cross + cross);
+        self.variance = variance.at_least(F::zero()).at_most(F::max_value());
+
+        // The carry takes part in the step, and what the addition then loses is carried on.
+        let step = a1 * (m - self.mean) + weights1.past * self.carry;
+        let mean = self.mean + step;
+        let is_small_step = step.at_least(-step) <= self.mean.at_least(-self.mean);
+        self.carry = if is_small_step { step - (mean - self.mean) } else { self.mean - (mean - step) };
+        self.mean = mean;
+        self.warm_up_left = self.warm_up_left.saturating_sub(1);
+    }
+
+    /// Of mu1 and mu2. In step k of the warm-up the present has the weight 1/k.
+    fn weights(&self, config: &Config<F>) -> (Weights<F>, Weights<F>) {
+        match config.start {
+            Start::WarmUp { steps } if self.warm_up_left > 0 => {
+                let step = u64::from(steps.saturating_sub(self.warm_up_left)) + 1;
+                let present = F::one() / F::from_count(step);
+                let weights = Weights { past: F::one() - present, present };
+                (weights, weights)
+            }
+            _ => {
+                let of = |decay| Weights { past: decay, present: F::one() - decay };
+                (of(config.decay1), of(config.decay2))
+            }
+        }
+    }
+}

@@ -1,20 +1,64 @@
-//! Parameters on disk, as safetensors with the names and shapes of the published network's tensors.
+//! The state of a run on disk, as safetensors with the names and shapes of the published network's tensors.
 //!
-//! A checkpoint holds the parameters (`conv_in.weight`, OIHW, ...), Adam's moments under `adam.first_moment.` and
-//! `adam.second_moment.`, and, as metadata, the number of steps done and the running moments of the clipping. It
-//! is written to a temporary file, synced and renamed: a half-written one is never seen.
+//! A checkpoint holds everything that a resumed run needs to be the same, to the bit, as one that was never
+//! interrupted:
+//!
+//! * the parameters: `conv_in.weight` (OIHW), `conv_in.bias`, ...;
+//! * Adam's moments: the same names with `adam.first_moment.` and `adam.second_moment.` before them;
+//! * `alrc.snapshot`: the state of the clipping, in the format of [`alrc_kernel`];
+//! * as metadata `alrc-train`, a JSON document: format, number of steps done, configuration, checksum of the images,
+//!   and what the summary counts;
+//! * `checksum`: the SHA-256 of all bytes of the file before it; it is the last tensor, hence the last 32 bytes.
+//!
+//! Random numbers need no state ([`crate::random`]). A file is written whole or not at all.
+
+mod directory;
 
 use std::collections::HashMap;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use alrc_kernel::Alrc;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+pub use directory::Directory;
+
+use crate::files::write_atomically;
 use crate::optim::Optimizer;
 use crate::parameters::Layout;
+use crate::record::summary::Counters;
 use crate::train::Trainer;
+
+/// Version of the format.
+const FORMAT: u32 = 1;
+
+/// Key of the metadata.
+const METADATA: &str = "alrc-train";
+
+const FIRST_MOMENT: &str = "adam.first_moment.";
+const SECOND_MOMENT: &str = "adam.second_moment.";
+const SNAPSHOT: &str = "alrc.snapshot";
+
+/// Safetensors sorts by size of the element, then by name: no other name of bytes may come after this one.
+const CHECKSUM: &str = "checksum";
+const CHECKSUM_LEN: usize = 32;
+
+/// What is no tensor.
+#[derive(Debug, Serialize, Deserialize)]
+struct Metadata {
+    format: u32,
+    /// Steps done.
+    step: u64,
+    /// CRC-32 of the images of the data set.
+    images: u32,
+    counters: Counters,
+    /// What determines the results of the run, as TOML.
+    config: String,
+}
 
 /// Why a checkpoint could not be read or written.
 #[derive(Debug, Error)]
@@ -34,6 +78,24 @@ pub enum CheckpointError {
         path: PathBuf,
         /// Why.
         source: SafeTensorError,
+    },
+    /// The file is damaged, or no checkpoint.
+    #[error("{path}: {problem}")]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The checkpoint belongs to another run.
+    #[error("{path} was made with {made_with}; this run has {has}")]
+    Foreign {
+        /// Which file.
+        path: PathBuf,
+        /// Option and value of the other run.
+        made_with: String,
+        /// Option and value of this run.
+        has: String,
     },
     /// A tensor is absent, has another shape or holds values that cannot be used.
     #[error("{path}: {name}: {problem}")]
@@ -58,17 +120,123 @@ pub enum CheckpointError {
 /// Reads starting parameters into `parameters`: f32 or f64 tensors under their own names or with the prefix `init.`;
 /// other tensors are ignored.
 pub fn read_parameters(path: &Path, layout: &Layout, parameters: &mut [f32]) -> Result<(), CheckpointError> {
-    let unreadable = |source| CheckpointError::Unreadable { path: path.to_owned(), source };
-    let format = |source| CheckpointError::Format { path: path.to_owned(), source };
-    let bytes = std::fs::read(path).map_err(unreadable)?;
-    let file = SafeTensors::deserialize(&bytes).map_err(format)?;
+    let bytes = read_bytes(path)?;
+    let file = deserialize(path, &bytes)?;
+    let prefix = if file.names().iter().any(|name| name.starts_with("init.")) { "init." } else { "" };
+    read_arena(path, &file, prefix, layout, parameters)
+}
+
+/// The state of `trainer` and `counters` as the bytes of a checkpoint.
+fn serialize(trainer: &Trainer, counters: &Counters) -> Result<Vec<u8>, SafeTensorError> {
+    let layout = trainer.network.layout();
+    let mut tensors = arena_tensors("", layout, &trainer.parameters);
+    if let Optimizer::Adam { first_moment, second_moment } = &trainer.optimizer {
+        tensors.extend(arena_tensors(FIRST_MOMENT, layout, first_moment));
+        tensors.extend(arena_tensors(SECOND_MOMENT, layout, second_moment));
+    }
+    let mut views = Vec::with_capacity(tensors.len() + 2);
+    for (name, shape, bytes) in &tensors {
+        views.push((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?));
+    }
+    let snapshot = trainer.alrc.map(|alrc| alrc.to_bytes());
+    if let Some(snapshot) = &snapshot {
+        views.push((SNAPSHOT, TensorView::new(Dtype::U8, vec![snapshot.len()], snapshot)?));
+    }
+    views.push((CHECKSUM, TensorView::new(Dtype::U8, vec![CHECKSUM_LEN], &[0; CHECKSUM_LEN])?));
+    let metadata = Metadata {
+        format: FORMAT,
+        step: trainer.step,
+        images: trainer.dataset().checksum(),
+        counters: counters.clone(),
+        config: trainer.config.defining().to_string(),
+    };
+    let metadata =
+        serde_json::to_string(&metadata).map_err(|error| SafeTensorError::IoError(error.into()))?;
+    let mut bytes = safetensors::serialize(views, Some(HashMap::from([(METADATA.to_owned(), metadata)])))?;
+    if let Some((content, checksum)) = bytes.split_last_chunk_mut::<CHECKSUM_LEN>() {
+        checksum.copy_from_slice(&Sha256::digest(content));
+    }
+    Ok(bytes)
+}
+
+/// Brings `trainer`, whose configuration must determine the same results, into the state of a checkpoint; returns the
+/// counters. After an error the trainer holds parts of the state.
+pub fn restore(path: &Path, trainer: &mut Trainer) -> Result<Counters, CheckpointError> {
+    let bytes = read_bytes(path)?;
+    let damaged = |problem: String| CheckpointError::Damaged { path: path.to_owned(), problem };
+    let parts = bytes.split_last_chunk::<CHECKSUM_LEN>();
+    if parts.is_none_or(|(content, checksum)| Sha256::digest(content)[..] != *checksum) {
+        return Err(damaged("is damaged, or no checkpoint: its checksum is wrong".to_owned()));
+    }
+    let file = deserialize(path, &bytes)?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|source| format_error(path, source))?;
+    let metadata = header.metadata().as_ref().and_then(|metadata| metadata.get(METADATA));
+    let metadata: Metadata = metadata
+        .and_then(|json| serde_json::from_str(json).ok())
+        .filter(|metadata: &Metadata| metadata.format == FORMAT)
+        .ok_or_else(|| damaged(format!("is no checkpoint of format {FORMAT}")))?;
+    let config = metadata.config.parse().map_err(|error| damaged(format!("its configuration: {error}")))?;
+    if let Some((made_with, has)) = trainer.config.first_difference(&config) {
+        return Err(CheckpointError::Foreign { path: path.to_owned(), made_with, has });
+    }
+    let images = trainer.dataset().checksum();
+    if metadata.images != images {
+        let other = |checksum: u32| format!("images with the CRC-32 {checksum:08x}");
+        let (made_with, has) = (other(metadata.images), other(images));
+        return Err(CheckpointError::Foreign { path: path.to_owned(), made_with, has });
+    }
+
+    let layout = trainer.network.layout();
+    read_arena(path, &file, "", layout, &mut trainer.parameters)?;
+    if let Optimizer::Adam { first_moment, second_moment } = &mut trainer.optimizer {
+        read_arena(path, &file, FIRST_MOMENT, layout, first_moment)?;
+        read_arena(path, &file, SECOND_MOMENT, layout, second_moment)?;
+    }
+    if let Some(alrc) = &mut trainer.alrc {
+        let snapshot = file.tensor(SNAPSHOT).map_err(|source| format_error(path, source))?;
+        *alrc = Alrc::from_bytes(snapshot.data()).map_err(|error| damaged(format!("{SNAPSHOT}: {error}")))?;
+    }
+    trainer.step = metadata.step;
+    Ok(metadata.counters)
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>, CheckpointError> {
+    std::fs::read(path).map_err(|source| CheckpointError::Unreadable { path: path.to_owned(), source })
+}
+
+fn deserialize<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>, CheckpointError> {
+    SafeTensors::deserialize(bytes).map_err(|source| format_error(path, source))
+}
+
+fn format_error(path: &Path, source: SafeTensorError) -> CheckpointError {
+    CheckpointError::Format { path: path.to_owned(), source }
+}
+
+/// Name, shape and bytes of every part of an arena.
+fn arena_tensors(prefix: &str, layout: &Layout, arena: &[f32]) -> Vec<(String, Vec<usize>, Vec<u8>)> {
+    let tensors = layout.parts().iter().map(|part| {
+        let values = part.to_file_order(&arena[part.range.clone()]);
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        (format!("{prefix}{}", part.name), part.file_shape.clone(), bytes)
+    });
+    tensors.collect()
+}
+
+/// Reads every part of an arena, named with `prefix`.
+fn read_arena(
+    path: &Path,
+    file: &SafeTensors<'_>,
+    prefix: &str,
+    layout: &Layout,
+    arena: &mut [f32],
+) -> Result<(), CheckpointError> {
     for part in layout.parts() {
+        let name = format!("{prefix}{}", part.name);
         let problem =
-            |problem| CheckpointError::Tensor { path: path.to_owned(), name: part.name.clone(), problem };
-        let tensor =
-            file.tensor(&part.name).or_else(|_| file.tensor(&format!("init.{}", part.name))).map_err(
-                |_| problem("is missing; the file must hold all parameters of the network".to_owned()),
-            )?;
+            |problem| CheckpointError::Tensor { path: path.to_owned(), name: name.clone(), problem };
+        let tensor = file.tensor(&name).map_err(|_| {
+            problem("is missing; the file must hold all parameters of the network".to_owned())
+        })?;
         if tensor.shape() != part.file_shape {
             let (found, wanted) = (tensor.shape(), &part.file_shape);
             return Err(problem(format!(
@@ -80,7 +248,7 @@ pub fn read_parameters(path: &Path, layout: &Layout, parameters: &mut [f32]) -> 
         if !values.iter().all(|value| value.is_finite()) {
             return Err(problem("holds a value that is not finite".to_owned()));
         }
-        part.from_file_order(&values, &mut parameters[part.range.clone()]);
+        part.from_file_order(&values, &mut arena[part.range.clone()]);
     }
     Ok(())
 }
@@ -97,47 +265,9 @@ fn floats(tensor: &TensorView<'_>) -> Option<Vec<f32>> {
     }
 }
 
-/// Writes the state of a trainer to `directory`, as `step-NNNNNNNN.safetensors`; returns the path.
-pub fn write(trainer: &Trainer, directory: &Path) -> Result<PathBuf, CheckpointError> {
-    let path = directory.join(format!("step-{:08}.safetensors", trainer.step));
-    let layout = trainer.network.layout();
-    let mut tensors = file_tensors("", layout, &trainer.parameters);
-    if let Optimizer::Adam { first_moment, second_moment } = &trainer.optimizer {
-        tensors.extend(file_tensors("adam.first_moment.", layout, first_moment));
-        tensors.extend(file_tensors("adam.second_moment.", layout, second_moment));
-    }
-    let mut metadata = HashMap::from([("step".to_owned(), trainer.step.to_string())]);
-    if let Some(alrc) = &trainer.alrc {
-        metadata.insert("mu1".to_owned(), alrc.mu1().to_string());
-        metadata.insert("mu2".to_owned(), alrc.mu2().to_string());
-    }
-    let format = |source| CheckpointError::Format { path: path.clone(), source };
-    let mut views = Vec::with_capacity(tensors.len());
-    for (name, shape, bytes) in &tensors {
-        views.push((name, TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(format)?));
-    }
-    let bytes = safetensors::serialize(views, Some(metadata)).map_err(format)?;
-    let unwritable = |source| CheckpointError::Unwritable { path: path.clone(), source };
-    write_atomically(&path, &bytes).map_err(unwritable)?;
-    Ok(path)
-}
-
-/// Name, shape and bytes of every part of an arena.
-fn file_tensors(prefix: &str, layout: &Layout, arena: &[f32]) -> Vec<(String, Vec<usize>, Vec<u8>)> {
-    let tensors = layout.parts().iter().map(|part| {
-        let values = part.to_file_order(&arena[part.range.clone()]);
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        (format!("{prefix}{}", part.name), part.file_shape.clone(), bytes)
-    });
-    tensors.collect()
-}
-
-/// Writes a file so that either all of it is there under its name or nothing.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    std::fs::File::open(directory)?.sync_all()
+/// Writes the state of a run as `path`.
+fn write(path: &Path, trainer: &Trainer, counters: &Counters) -> Result<(), CheckpointError> {
+    let bytes = serialize(trainer, counters).map_err(|source| format_error(path, source))?;
+    write_atomically(path, &bytes)
+        .map_err(|source| CheckpointError::Unwritable { path: path.to_owned(), source })
 }

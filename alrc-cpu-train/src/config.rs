@@ -1,9 +1,12 @@
 //! The configuration of a run: everything resolved, every value in its range.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
+use alrc_kernel::Start;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use toml::Table;
 
 use crate::conv::Algorithm;
 use crate::data::sampler::Order;
@@ -33,8 +36,10 @@ impl Switch {
 pub struct Config {
     /// `builtin`, a directory, or a `.tar.gz`.
     pub data: String,
-    /// Steps from one checkpoint to the next, at least 1; the newest is kept.
+    /// Steps from one checkpoint to the next, at least 1.
     pub checkpoint_every: u64,
+    /// Checkpoints kept, the newest ones, at least 1.
+    pub keep: usize,
     /// Error measure.
     pub loss: Loss,
     /// Optimiser.
@@ -48,7 +53,7 @@ pub struct Config {
     /// Steps, at least 1.
     pub steps: u64,
     /// Standard deviations above the mean at which losses are clipped, at least 0; none: not at all.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(with = "number_or_off")]
     pub num_stddev: Option<f32>,
     /// Decay of both moments, in [0, 1).
     pub decay: f32,
@@ -56,6 +61,9 @@ pub struct Config {
     pub mu1_start: f32,
     /// mu2 before the first step, above `mu1_start` squared.
     pub mu2_start: f32,
+    /// Steps at the start that pass unclipped while the moments are plain averages; 0: the moments start from the
+    /// estimates above.
+    pub warm_up: u32,
     /// Channels of the trunk, even, at least 2.
     pub width: usize,
     /// Seed of everything random.
@@ -79,6 +87,7 @@ impl Default for Config {
         Self {
             data: "builtin".to_owned(),
             checkpoint_every: 1_000,
+            keep: 2,
             loss: Loss::Squared,
             optimizer: OptimizerKind::Adam,
             learning_rate: 1.0 / 1280.0,
@@ -89,6 +98,7 @@ impl Default for Config {
             decay: 0.999,
             mu1_start: 25.0,
             mu2_start: 900.0,
+            warm_up: 0,
             width: 128,
             seed: 0,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
@@ -98,6 +108,30 @@ impl Default for Config {
             init: None,
         }
     }
+}
+
+/// Options that a resumed run may change: those that do not determine its results, or only how they are rounded.
+const NEUTRAL: [&str; 7] = ["data", "init", "steps", "threads", "conv", "checkpoint-every", "keep"];
+
+/// Why a table of options is no configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum TableError {
+    /// There is no such option.
+    #[error("unknown option '{name}'; did you mean '{nearest}'?")]
+    Unknown {
+        /// What it was called.
+        name: String,
+        /// The option whose name is most alike.
+        nearest: String,
+    },
+    /// A value is of the wrong kind.
+    #[error("{name}: {problem}")]
+    Value {
+        /// The option's name.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
 }
 
 /// A value outside its range.
@@ -129,6 +163,7 @@ impl Config {
         check("steps", &self.steps, "1 to 1000000000", (1..=1_000_000_000).contains(&self.steps))?;
         let every = self.checkpoint_every;
         check("checkpoint-every", &every, "1 to 1000000000", (1..=1_000_000_000).contains(&every))?;
+        check("keep", &self.keep, "1 to 1000000", (1..=1_000_000).contains(&self.keep))?;
         if let Some(n) = self.num_stddev {
             check("num-stddev", &n, "0 to 1e9, or `off`", (0.0..=1e9).contains(&n))?;
         }
@@ -143,7 +178,58 @@ impl Config {
             "an even number from 2 to 4096",
             (2..=4096).contains(&width) && width.is_multiple_of(2),
         )?;
+        check("seed", &self.seed, "0 to 9223372036854775807", i64::try_from(self.seed).is_ok())?;
         check("threads", &self.threads, "1 to 1024", (1..=1024).contains(&self.threads))
+    }
+
+    /// This configuration with the options of `table` instead of its own; they need not lie in their ranges.
+    pub fn with(&self, table: &Table) -> Result<Self, TableError> {
+        let mut merged = self.to_table();
+        let known = Self { init: Some(PathBuf::new()), ..self.clone() }.to_table();
+        for (name, value) in table {
+            if !known.contains_key(name) {
+                let similarity = |known: &&String| (1e6 * strsim::jaro_winkler(known, name)) as u32;
+                let nearest = known.keys().max_by_key(similarity).cloned().unwrap_or_default();
+                return Err(TableError::Unknown { name: name.clone(), nearest });
+            }
+            merged.insert(name.clone(), value.clone());
+            // One after the other, so that the error can tell which.
+            merged.clone().try_into::<Self>().map_err(|error| TableError::Value {
+                name: name.clone(),
+                problem: error.message().to_owned(),
+            })?;
+        }
+        merged.try_into().map_err(|error: toml::de::Error| TableError::Value {
+            name: "configuration".to_owned(),
+            problem: error.message().to_owned(),
+        })
+    }
+
+    /// As a table of options.
+    pub fn to_table(&self) -> Table {
+        // By way of text, where an f32 has as few digits as it needs. A valid configuration holds nothing that TOML
+        // cannot hold.
+        toml::to_string(self).ok().and_then(|text| text.parse().ok()).unwrap_or_default()
+    }
+
+    /// What determines the results, as a table: everything but where the data lie, how long the run goes, how its
+    /// work is carried out and what it leaves behind.
+    pub fn defining(&self) -> Table {
+        let mut table = self.to_table();
+        table.retain(|name, _| !NEUTRAL.contains(&name));
+        table
+    }
+
+    /// The first option in which `other`, a table of [`defining`](Self::defining) options, differs from this
+    /// configuration, there and here.
+    pub fn first_difference(&self, other: &Table) -> Option<(String, String)> {
+        let own = self.defining();
+        let option = own.keys().chain(other.keys()).find(|name| own.get(*name) != other.get(*name))?;
+        let describe = |table: &Table| match table.get(option) {
+            Some(value) => format!("--{option} {}", value.to_string().trim_matches('"')),
+            None => format!("no --{option}"),
+        };
+        Some((describe(other), describe(&own)))
     }
 
     /// The configuration of the clipping, if it is on.
@@ -152,8 +238,52 @@ impl Config {
             num_stddev,
             decay1: self.decay,
             decay2: self.decay,
-            start: alrc_kernel::Start::Estimate { mu1: self.mu1_start, mu2: self.mu2_start },
+            start: match self.warm_up {
+                0 => Start::Estimate { mu1: self.mu1_start, mu2: self.mu2_start },
+                steps => Start::WarmUp { steps },
+            },
             ..alrc_kernel::Config::default()
         })
+    }
+}
+
+/// A number of standard deviations, or `off`, as options and files write it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NumStddev(#[serde(with = "number_or_off")] pub Option<f32>);
+
+impl FromStr for NumStddev {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "off" => Ok(Self(None)),
+            number => number.parse().map(|n| Self(Some(n))).map_err(|_| "permitted: a number, or `off`"),
+        }
+    }
+}
+
+/// [`Config::num_stddev`] in files.
+mod number_or_off {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum NumberOrText {
+        Number(f32),
+        Text(String),
+    }
+
+    pub(super) fn serialize<S: Serializer>(value: &Option<f32>, serializer: S) -> Result<S::Ok, S::Error> {
+        let value = value.map_or_else(|| NumberOrText::Text("off".to_owned()), NumberOrText::Number);
+        value.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f32>, D::Error> {
+        match NumberOrText::deserialize(deserializer) {
+            Ok(NumberOrText::Number(number)) => Ok(Some(number)),
+            Ok(NumberOrText::Text(off)) if off == "off" => Ok(None),
+            _ => Err(de::Error::custom("permitted: a number, or \"off\"")),
+        }
     }
 }

@@ -68,6 +68,15 @@ impl Optimizer {
         }
     }
 
+    /// What it keeps from step to step, in the layout of the parameters.
+    pub fn moments(&self) -> impl Iterator<Item = &Buffer> {
+        let moments = match self {
+            Self::Sgd => [None, None],
+            Self::Adam { first_moment, second_moment } => [Some(first_moment), Some(second_moment)],
+        };
+        moments.into_iter().flatten()
+    }
+
     /// Moves the parameters against the gradient; `step` counts from 0.
     pub fn update(&mut self, step: u64, learning_rate: f32, parameters: &mut [f32], gradient: &[f32]) {
         let pieces = parameters.par_chunks_mut(PIECE).zip(gradient.par_chunks(PIECE));

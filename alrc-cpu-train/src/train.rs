@@ -1,5 +1,7 @@
 //! Training: one step after the other.
 
+use std::sync::Arc;
+
 use alrc_kernel::{Alrc, BatchSums, Limits};
 use rayon::prelude::*;
 
@@ -33,7 +35,7 @@ pub struct Trainer {
     pub alrc: Option<Alrc<f32>>,
     /// Steps done.
     pub step: u64,
-    dataset: Dataset,
+    dataset: Arc<Dataset>,
     sampler: Sampler,
     activations: Activations,
     gradients: Gradients,
@@ -77,7 +79,8 @@ pub struct ImageRecord {
 
 impl Trainer {
     /// A network before its first step, on at least one image. `config` must be valid.
-    pub fn new(config: Config, dataset: Dataset) -> Self {
+    pub fn new(config: Config, dataset: impl Into<Arc<Dataset>>) -> Self {
+        let dataset = dataset.into();
         let network = Network::new(config.width, SIZE, config.conv);
         let parameters = network.initial_parameters(config.seed);
         let group = config.batch_size.min(GROUP);
@@ -137,6 +140,17 @@ impl Trainer {
     /// The gradient of the mean clipped loss of the last step, in the layout of the parameters.
     pub fn parameter_gradients(&self) -> &[f32] {
         &self.parameter_gradients
+    }
+
+    /// The images.
+    pub fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    /// Whether training can go on from here: no parameter, and no moment of the optimiser, is NaN or infinite.
+    pub fn is_finite(&self) -> bool {
+        let moments = self.optimizer.moments();
+        [&self.parameters].into_iter().chain(moments).all(|values| values.iter().all(|x| x.is_finite()))
     }
 
     /// Images in the last group of a step.

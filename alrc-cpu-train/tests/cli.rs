@@ -1,43 +1,12 @@
 //! The binary as a user meets it: files of a run, errors, exit statuses.
 
+#[path = "common/program.rs"]
+mod program;
+
 use std::fs;
-use std::path::Path;
 
-use assert_cmd::Command;
+use program::{QUICK, STORED, alrc_train, assert_refused, directory, run};
 use proptest::prelude::*;
-
-/// A record with its label.
-const STORED: usize = 3073;
-
-fn alrc_train(directory: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::cargo_bin("alrc-train").unwrap();
-    command.current_dir(directory).args(arguments);
-    command
-}
-
-fn directory() -> tempfile::TempDir {
-    tempfile::tempdir().unwrap()
-}
-
-/// Options of a run that takes a moment.
-const QUICK: [&str; 6] = ["--width", "4", "--steps", "12", "--batch-size", "2"];
-
-fn run(directory: &Path, arguments: &[&str]) -> Command {
-    alrc_train(directory, &[&["run"], &QUICK[..], arguments].concat())
-}
-
-/// Asserts exit status 2, that the message holds every part, and that nothing was written.
-#[track_caller]
-fn assert_refused(mut command: Command, directory: &Path, parts: &[&str]) {
-    let before = fs::read_dir(directory).unwrap().count();
-    let output = command.output().unwrap();
-    let message = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{message}");
-    for part in parts {
-        assert!(message.contains(part), "no '{part}' in: {message}");
-    }
-    assert_eq!(fs::read_dir(directory).unwrap().count(), before, "something was written");
-}
 
 #[test]
 fn run_leaves_its_files() {

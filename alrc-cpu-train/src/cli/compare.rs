@@ -1,12 +1,11 @@
 //! `alrc-train compare`.
 
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
 
 use clap::Args;
 
 use super::options::{Options, Output};
-use super::{Failure, INTERRUPTED, stop_on_signal};
+use super::{Failure, stop_on_signal, stopped};
 use crate::config::{Config, ConfigError};
 use crate::experiment::compare;
 
@@ -49,7 +48,7 @@ impl Compare {
             println!("{}", compare::table(&runs));
             println!("curves: {}", directory.join("curves.png").display());
         }
-        Ok(if stop.load(Ordering::Relaxed) { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+        Ok(if stop.is_asked() { stopped(&stop) } else { ExitCode::SUCCESS })
     }
 }
 

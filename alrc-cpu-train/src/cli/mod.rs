@@ -4,16 +4,18 @@ mod compare;
 mod info;
 mod options;
 mod run;
+mod sweep;
 
+use std::io;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 use thiserror::Error;
+use tracing::level_filters::LevelFilter;
 
 use crate::config::ConfigError;
 use crate::experiment::run::RunError;
+use crate::signal::Stop;
 
 /// Trains the CIFAR-10 supersampling network with adaptive learning rate clipping.
 #[derive(Debug, Parser)]
@@ -21,6 +23,9 @@ use crate::experiment::run::RunError;
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// How much to tell on standard error: off, error, warn, info, debug or trace
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "info")]
+    log_level: LevelFilter,
 }
 
 #[derive(Debug, Subcommand)]
@@ -29,6 +34,8 @@ enum Command {
     Compare(compare::Compare),
     /// One training run
     Run(run::Run),
+    /// A grid of runs, resumable and divisible
+    Sweep(sweep::Sweep),
     /// What this machine offers and what would be used
     Info(info::Info),
 }
@@ -45,7 +52,7 @@ enum Failure {
     #[error("{0}")]
     Diverged(String),
     #[error("cannot listen for Ctrl-C: {0}")]
-    Signals(#[from] ctrlc::Error),
+    Signals(io::Error),
     #[error("cannot write the summary: {0}")]
     Json(#[from] serde_json::Error),
 }
@@ -65,11 +72,22 @@ impl Failure {
 /// Exit status after Ctrl-C, as shells report it.
 const INTERRUPTED: u8 = 130;
 
+/// Exit status after a termination signal, EX_TEMPFAIL: run the same command again.
+const TERMINATED: u8 = 75;
+
 /// Runs the command that the arguments name; prints errors.
 pub fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_max_level(cli.log_level)
+        .with_writer(io::stderr)
+        .with_target(false)
+        .without_time()
+        .init();
+    let result = match cli.command {
         Command::Compare(command) => command.execute(),
         Command::Run(command) => command.execute(),
+        Command::Sweep(command) => command.execute(),
         Command::Info(command) => command.execute(),
     };
     result.unwrap_or_else(|failure| {
@@ -78,10 +96,11 @@ pub fn main() -> ExitCode {
     })
 }
 
-/// A flag that Ctrl-C (or a termination signal) sets.
-fn stop_on_signal() -> Result<Arc<AtomicBool>, ctrlc::Error> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))?;
-    Ok(stop)
+fn stop_on_signal() -> Result<Stop, Failure> {
+    Stop::on_signal().map_err(Failure::Signals)
+}
+
+/// The status of a command that was stopped.
+fn stopped(stop: &Stop) -> ExitCode {
+    ExitCode::from(if stop.is_termination() { TERMINATED } else { INTERRUPTED })
 }

@@ -1,23 +1,26 @@
 //! The options that describe a run, and where its files go.
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use clap::Args;
+use serde::Serialize;
+use toml::Table;
 
 use super::Failure;
-use crate::config::{Config, Switch};
+use crate::config::{Config, NumStddev, Switch};
 use crate::conv::Algorithm;
 use crate::data::sampler::Order;
 use crate::loss::Loss;
 use crate::optim::{OptimizerKind, Schedule};
 
 /// Options of a run. What is not given comes from the configuration file, else from the command's defaults.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[command(allow_negative_numbers = true, args_override_self = true)]
 pub(super) struct Options {
     /// Take the options from this file, such as the config.toml of a run; options given here win
     #[arg(long, value_name = "FILE.toml")]
+    #[serde(skip)]
     config: Option<PathBuf>,
     /// Images: `builtin` (made up), a directory with CIFAR-10's data_batch_*.bin, or a .tar.gz of them
     #[arg(long, value_name = "builtin|DIR|FILE.tar.gz")]
@@ -42,7 +45,7 @@ pub(super) struct Options {
     steps: Option<u64>,
     /// Standard deviations above the mean at which losses are clipped
     #[arg(long, value_name = "N|off")]
-    num_stddev: Option<Threshold>,
+    num_stddev: Option<NumStddev>,
     /// Decay of the running moments
     #[arg(long)]
     decay: Option<f32>,
@@ -52,11 +55,14 @@ pub(super) struct Options {
     /// Mean square of the losses to begin with
     #[arg(long, value_name = "MU2")]
     mu2_start: Option<f32>,
+    /// Steps at the start that pass unclipped while the moments are plain averages, instead of the estimates [default: 0]
+    #[arg(long, value_name = "STEPS")]
+    warm_up: Option<u32>,
     /// Channels of the network's trunk, even
     #[arg(long, value_name = "CHANNELS")]
     width: Option<usize>,
     /// Seed of everything random
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
     /// Threads [default: all processors]
     #[arg(long)]
@@ -76,68 +82,37 @@ pub(super) struct Options {
     /// Steps from one checkpoint to the next
     #[arg(long, value_name = "STEPS")]
     checkpoint_every: Option<u64>,
+    /// Checkpoints kept, the newest ones
+    #[arg(long, value_name = "NUMBER")]
+    keep: Option<usize>,
 }
 
 impl Options {
     /// The configuration: `defaults`, overridden by the configuration file, overridden by the command line.
-    pub(super) fn resolve(self, defaults: Config) -> Result<Config, Failure> {
-        let mut config = match &self.config {
-            Some(path) => read(path)?,
-            None => defaults,
-        };
-        set(&mut config.data, self.data);
-        set(&mut config.loss, self.loss);
-        set(&mut config.optimizer, self.optimizer);
-        set(&mut config.learning_rate, self.learning_rate);
-        set(&mut config.schedule, self.schedule);
-        set(&mut config.batch_size, self.batch_size);
-        set(&mut config.steps, self.steps);
-        set(&mut config.num_stddev, self.num_stddev.map(|Threshold(threshold)| threshold));
-        set(&mut config.decay, self.decay);
-        set(&mut config.mu1_start, self.mu1_start);
-        set(&mut config.mu2_start, self.mu2_start);
-        set(&mut config.width, self.width);
-        set(&mut config.seed, self.seed);
-        set(&mut config.threads, self.threads);
-        set(&mut config.conv, self.conv);
-        set(&mut config.augment, self.augment);
-        set(&mut config.order, self.order);
-        set(&mut config.init, self.init.map(Some));
-        set(&mut config.checkpoint_every, self.checkpoint_every);
+    pub(super) fn resolve(&self, defaults: Config) -> Result<Config, Failure> {
+        let config = defaults.with(&self.table()?).map_err(|error| Failure::Usage(error.to_string()))?;
         config.validate()?;
         Ok(config)
     }
-}
 
-fn set<T>(field: &mut T, option: Option<T>) {
-    if let Some(value) = option {
-        *field = value;
+    /// The options that the configuration file and the command line give.
+    pub(super) fn table(&self) -> Result<Table, Failure> {
+        let mut table = self.config.as_deref().map(read_table).transpose()?.unwrap_or_default();
+        // A seed that TOML cannot hold is refused as an argument.
+        table.extend(Table::try_from(self).unwrap_or_default());
+        Ok(table)
     }
 }
 
-fn read(path: &Path) -> Result<Config, Failure> {
+/// The options in a configuration file.
+fn read_table(path: &Path) -> Result<Table, Failure> {
     let invalid = |problem: &dyn std::fmt::Display| {
         Failure::Usage(format!("invalid value '{}' for '--config': {problem}", path.display()))
     };
     let text = std::fs::read_to_string(path).map_err(|error| invalid(&error))?;
-    toml::from_str(&text).map_err(|error| invalid(&error))
-}
-
-/// A number of standard deviations, or `off`.
-#[derive(Clone, Copy, Debug)]
-struct Threshold(Option<f32>);
-
-impl FromStr for Threshold {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "off" => Ok(Self(None)),
-            number => {
-                number.parse().map(|n| Self(Some(n))).map_err(|_| "permitted: a number, or `off`".to_owned())
-            }
-        }
-    }
+    let table = text.parse().map_err(|error| invalid(&error))?;
+    Config::default().with(&table).map_err(|error| invalid(&error))?;
+    Ok(table)
 }
 
 /// Where the files of a run go.
@@ -152,6 +127,11 @@ pub(super) struct Output {
 }
 
 impl Output {
+    /// The directory that was given.
+    pub(super) fn given(&self) -> Option<&Path> {
+        self.out.as_deref()
+    }
+
     /// The directory that was given, else `runs/NAME`, or `runs/NAME-2` and so on where that exists.
     pub(super) fn directory(&self, name: &str) -> PathBuf {
         let numbered = |number: u32| match number {

@@ -20,3 +20,12 @@ pub struct Dataset {
     /// The images.
     pub records: Vec<Record>,
 }
+
+impl Dataset {
+    /// CRC-32 of all images, in order.
+    pub fn checksum(&self) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        self.records.iter().for_each(|record| hasher.update(record));
+        hasher.finalize()
+    }
+}

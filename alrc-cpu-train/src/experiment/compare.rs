@@ -1,16 +1,18 @@
 //! One setting with and without clipping, on the same seeds and data.
 
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::run::{self, RunError};
+use super::run::{self, Run, RunError};
+use super::side_by_side::side_by_side;
 use crate::config::Config;
+use crate::data::Dataset;
 use crate::record::progress::Board;
 use crate::record::summary::{Ending, Summary};
 use crate::report::plots::{self, Curve, Panel};
+use crate::signal::Stop;
 
 /// A loss above so many times the running average of its run counts as a spike.
 const SPIKE: f64 = 5.0;
@@ -39,48 +41,24 @@ pub fn compare(
     config: &Config,
     seeds: u64,
     directory: &Path,
-    stop: &AtomicBool,
+    stop: &Stop,
 ) -> Result<Vec<Compared>, RunError> {
-    run::create_directory(directory)?;
-    let dataset = run::load(config)?;
-    let configs: Vec<Config> = (config.seed..config.seed + seeds)
+    let dataset = Arc::new(run::load(config)?);
+    let configs: Vec<Config> = (config.seed..config.seed.saturating_add(seeds))
         .flat_map(|seed| {
             [None, config.num_stddev].map(|num_stddev| Config { seed, num_stddev, ..config.clone() })
         })
         .collect();
-    let side_by_side = config.threads.min(configs.len());
+    let jobs = config.threads.min(configs.len());
     let board = Board::default();
-    let queue = Mutex::new(configs.iter().enumerate());
-    let results = Mutex::new(Vec::new());
-
-    std::thread::scope(|scope| {
-        for _ in 0..side_by_side {
-            scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    let next = queue.lock().map(|mut queue| queue.next());
-                    let Ok(Some((index, config))) = next else { return };
-                    let threads = config.threads / side_by_side;
-                    let config = Config { threads, ..config.clone() };
-                    let result = train(&config, dataset.clone(), directory, &board, stop);
-                    if let Ok(mut results) = results.lock() {
-                        results.push((index, result));
-                    }
-                }
-            });
-        }
-    });
-
-    let mut results = results.into_inner().unwrap_or_default();
-    results.sort_by_key(|(index, _)| *index);
-    let runs = results.into_iter().map(|(_, result)| result).collect::<Result<Vec<_>, _>>()?;
+    let runs = side_by_side(jobs, configs, |run| {
+        let run = Config { threads: config.threads / jobs, ..run };
+        train(run, Arc::clone(&dataset), directory, &board, stop)
+    })?;
     let window = (config.steps as usize / 30).clamp(1, WINDOW);
     let panels = panels(&runs);
-    let unwritable = |error| std::io::Error::other(error);
-    run::save(
-        &directory.join("curves.svg"),
-        plots::svg(&panels, window).map(String::into_bytes).map_err(unwritable),
-    )?;
-    run::save(&directory.join("curves.png"), plots::png(&panels, window).map_err(unwritable))?;
+    run::save(&directory.join("curves.svg"), plots::svg(&panels, window)?.as_bytes())?;
+    run::save(&directory.join("curves.png"), &plots::png(&panels, window)?)?;
     Ok(runs.into_iter().map(|run| run.compared(window)).collect())
 }
 
@@ -92,21 +70,18 @@ struct Trained {
 }
 
 fn train(
-    config: &Config,
-    dataset: crate::data::Dataset,
+    config: Config,
+    dataset: Arc<Dataset>,
     directory: &Path,
     board: &Board,
-    stop: &AtomicBool,
+    stop: &Stop,
 ) -> Result<Trained, RunError> {
-    let label = label(config);
-    let directory = directory.join(label.replace(' ', "-"));
-    run::create_directory(&directory)?;
-    let mut trainer = run::prepare(config, dataset)?;
-    let mut progress = board.run(&label, config.steps);
+    let label = label(&config);
+    let run = Run::create(config.clone(), dataset, &directory.join(label.replace(' ', "-")))?;
+    let mut progress = board.run(&label, 0, config.steps);
     let mut losses = Vec::new();
-    let summary =
-        run::run(&mut trainer, &directory, &mut progress, stop, |record| losses.push(record.unclipped_loss))?;
-    Ok(Trained { config: config.clone(), losses, summary })
+    let summary = run.train(&mut progress, stop, |record| losses.push(record.unclipped_loss))?;
+    Ok(Trained { config, losses, summary })
 }
 
 /// The name of a run in its comparison.

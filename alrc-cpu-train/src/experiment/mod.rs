@@ -1,4 +1,7 @@
-//! Whole experiments: a run with its files, and comparisons of runs.
+//! Whole experiments: a run with its files, comparisons of runs, and grids of runs.
 
 pub mod compare;
+pub mod grid;
 pub mod run;
+pub mod side_by_side;
+pub mod sweep;

@@ -2,22 +2,34 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 
 use thiserror::Error;
+use tracing::{info, warn};
 
-use crate::checkpoint::{self, CheckpointError, write_atomically};
+use crate::checkpoint::{self, CheckpointError};
 use crate::config::Config;
 use crate::data::cifar10::{self, DataError};
 use crate::data::{Dataset, synthetic};
+use crate::files::{DirectoryLock, write_atomically};
+use crate::record::events::{self, EventWriter};
 use crate::record::losses::LossWriter;
 use crate::record::progress::Progress;
 use crate::record::samples;
-use crate::record::summary::{Ending, Statistics, Summary};
+use crate::record::summary::{Counters, Ending, Statistics, Summary};
+use crate::report::plots::PlotError;
+use crate::signal::Stop;
 use crate::train::{StepRecord, Trainer};
 
 /// A run without one finite loss in so many successive steps has diverged.
 const LOST_STEPS: u32 = 10;
+
+/// The files of a run.
+const CONFIG: &str = "config.toml";
+const LOSSES: &str = "losses.csv";
+const SAMPLES: &str = "samples.png";
+const SUMMARY: &str = "summary.json";
+const CHECKPOINTS: &str = "checkpoints";
 
 /// Why a run could not be carried out.
 #[derive(Debug, Error)]
@@ -28,12 +40,42 @@ pub enum RunError {
     /// Starting parameters cannot be read.
     #[error("invalid value for '--init': {0}")]
     Init(CheckpointError),
-    /// A checkpoint cannot be written.
+    /// A checkpoint cannot be read or written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// The directory holds something else.
-    #[error("invalid value '{0}' for '--out': it already holds a run; choose another directory or remove it")]
+    #[error(
+        "invalid value '{0}' for '--out': it already holds a run; add --resume to continue it, choose another directory, or remove it"
+    )]
     Occupied(PathBuf),
+    /// Another process writes to the directory.
+    #[error("invalid value '{0}' for '--out': another process is training there; wait for it, or stop it")]
+    Locked(PathBuf),
+    /// The directory holds a run of another configuration.
+    #[error(
+        "{directory} holds a run with {made_with}, not {wanted}; leave that option out, or choose another --out"
+    )]
+    OtherRun {
+        /// Directory of the run.
+        directory: PathBuf,
+        /// Option and value of the run that is there.
+        made_with: String,
+        /// Option and value that were asked for.
+        wanted: String,
+    },
+    /// The directory's configuration cannot be used.
+    #[error("{path}: {problem}; mend it, or choose another --out")]
+    Config {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// There are checkpoints, but none from which the run could go on.
+    #[error(
+        "no checkpoint in {0} can be used (see above); nothing was changed: choose another --out to start anew"
+    )]
+    NoGoodCheckpoint(PathBuf),
     /// A file cannot be written.
     #[error("cannot write {path}: {source}")]
     Unwritable {
@@ -42,6 +84,9 @@ pub enum RunError {
         /// Why.
         source: io::Error,
     },
+    /// A picture cannot be drawn.
+    #[error(transparent)]
+    Plot(#[from] PlotError),
     /// The threads cannot be started.
     #[error("cannot start the threads: {0}; try a smaller --threads")]
     Threads(#[from] rayon::ThreadPoolBuildError),
@@ -50,7 +95,18 @@ pub enum RunError {
 impl RunError {
     /// Whether the user can mend it with other options or data.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Data(_) | Self::Init(_) | Self::Occupied(_) | Self::Threads(_))
+        match self {
+            Self::Checkpoint(error) => matches!(error, CheckpointError::Foreign { .. }),
+            Self::Unwritable { .. } | Self::Plot(_) => false,
+            Self::Data(_)
+            | Self::Init(_)
+            | Self::Occupied(_)
+            | Self::Locked(_)
+            | Self::OtherRun { .. }
+            | Self::Config { .. }
+            | Self::NoGoodCheckpoint(_)
+            | Self::Threads(_) => true,
+        }
     }
 }
 
@@ -62,101 +118,261 @@ pub fn load(config: &Config) -> Result<Dataset, DataError> {
     }
 }
 
-/// Makes the trainer of a run; reads the starting parameters.
-pub fn prepare(config: &Config, dataset: Dataset) -> Result<Trainer, RunError> {
-    let mut trainer = Trainer::new(config.clone(), dataset);
-    if let Some(path) = &config.init {
-        checkpoint::read_parameters(path, trainer.network.layout(), &mut trainer.parameters)
-            .map_err(RunError::Init)?;
-    }
-    Ok(trainer)
+/// A run that has been begun, with its files open.
+pub struct Run {
+    /// The network and where its training stands.
+    pub trainer: Trainer,
+    directory: PathBuf,
+    checkpoints: checkpoint::Directory,
+    losses: LossWriter,
+    events: EventWriter,
+    statistics: Statistics,
+    /// The newest checkpoint.
+    good: Option<PathBuf>,
+    _lock: DirectoryLock,
 }
 
-/// Creates the directory of a run, which may exist but must not hold a run.
-pub fn create_directory(directory: &Path) -> Result<(), RunError> {
-    if directory.join("config.toml").exists() {
-        return Err(RunError::Occupied(directory.to_owned()));
-    }
-    let checkpoints = directory.join("checkpoints");
-    std::fs::create_dir_all(&checkpoints).map_err(|source| RunError::Unwritable { path: checkpoints, source })
-}
-
-/// Trains on `config.threads` threads and writes the files of a run to `directory`, which must have been created.
-///
-/// Ends early when `stop` is set, or when the loss has not been finite for ten steps; what has been trained is saved.
-/// `observe` is called after each step.
-pub fn run(
-    trainer: &mut Trainer,
-    directory: &Path,
-    progress: &mut Progress,
-    stop: &AtomicBool,
-    mut observe: impl FnMut(&StepRecord),
-) -> Result<Summary, RunError> {
-    let config = trainer.config.clone();
-    let toml = toml::to_string(&config).map_err(io::Error::other);
-    let version = format!("# alrc-train {}\n", env!("CARGO_PKG_VERSION"));
-    save(&directory.join("config.toml"), toml.map(|toml| (version + &toml).into_bytes()))?;
-
-    let losses_path = directory.join("losses.csv");
-    let losses_error =
-        |error: csv::Error| RunError::Unwritable { path: losses_path.clone(), source: error.into() };
-    let mut losses = LossWriter::create(&losses_path).map_err(losses_error)?;
-    let mut statistics = Statistics::new(&config);
-    let checkpoints = directory.join("checkpoints");
-    let mut good = None;
-    let mut lost = 0;
-    let mut ending = Ending::Finished;
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(config.threads).build()?;
-    while trainer.step < config.steps {
-        let record = pool.install(|| trainer.step());
-        losses.write(&record).map_err(losses_error)?;
-        statistics.step(&record);
-        progress.step(&record);
-        observe(&record);
-        if trainer.step.is_multiple_of(config.checkpoint_every) {
-            good = checkpoint_if_finite(trainer, &checkpoints, good)?;
+impl Run {
+    /// Begins a run in `directory`, which must not hold one. Nothing is written if the starting parameters cannot be
+    /// read.
+    pub fn create(config: Config, dataset: Arc<Dataset>, directory: &Path) -> Result<Self, RunError> {
+        if directory.join(CONFIG).exists() {
+            return Err(RunError::Occupied(directory.to_owned()));
         }
-        lost = if record.is_lost() { lost + 1 } else { 0 };
-        if lost == LOST_STEPS {
-            ending = Ending::Diverged;
-            break;
+        let mut trainer = Trainer::new(config, dataset);
+        if let Some(path) = &trainer.config.init {
+            let (layout, parameters) = (trainer.network.layout(), &mut trainer.parameters);
+            checkpoint::read_parameters(path, layout, parameters).map_err(RunError::Init)?;
         }
-        if stop.load(Ordering::Relaxed) {
-            ending = Ending::Interrupted;
-            break;
+        let lock = lock(directory)?;
+        Self::start(trainer, directory, lock)
+    }
+
+    /// Continues the run in `directory` from its newest good checkpoint, with the options in `config` that do not
+    /// determine its results; begins it where there is no run.
+    pub fn resume(config: Config, dataset: Arc<Dataset>, directory: &Path) -> Result<Self, RunError> {
+        if !check_config(&config, directory)? {
+            return Self::create(config, dataset, directory);
+        }
+        let lock = lock(directory)?;
+        let mut trainer = Trainer::new(config, dataset);
+        let checkpoints = checkpoint::Directory::new(directory.join(CHECKPOINTS), trainer.config.keep);
+        let candidates = checkpoints.newest_first()?;
+        let mut unusable = Vec::new();
+        for path in &candidates {
+            match Self::continue_from(path, &mut trainer, directory)? {
+                Ok((losses, statistics)) => {
+                    for damaged in unusable {
+                        checkpoints.set_aside(damaged)?;
+                    }
+                    info!("continuing after step {} from {}", trainer.step, path.display());
+                    let events_path = directory.join(events::FILE_NAME);
+                    let events =
+                        EventWriter::resume(&events_path, trainer.step).map_err(unwritable(&events_path))?;
+                    save_config(&trainer.config, directory)?;
+                    return Ok(Self {
+                        trainer,
+                        directory: directory.to_owned(),
+                        checkpoints,
+                        losses,
+                        events,
+                        statistics,
+                        good: Some(path.clone()),
+                        _lock: lock,
+                    });
+                }
+                Err(problem) => {
+                    warn!("{problem}; trying the checkpoint before");
+                    unusable.push(path);
+                }
+            }
+        }
+        if unusable.is_empty() {
+            info!("no checkpoint yet: starting from the first step");
+            Self::start(trainer, directory, lock)
+        } else {
+            Err(RunError::NoGoodCheckpoint(directory.join(CHECKPOINTS)))
         }
     }
-    progress.finish();
 
-    save(&directory.join("samples.png"), samples::png(trainer).map_err(io::Error::other))?;
-    good = checkpoint_if_finite(trainer, &checkpoints, good)?;
-    let summary = statistics.summary(ending, good);
-    let json = serde_json::to_vec_pretty(&summary).map_err(io::Error::other);
-    save(&directory.join("summary.json"), json)?;
-    Ok(summary)
+    /// Brings trainer and losses into the state of a checkpoint; the inner error says why it cannot be used.
+    fn continue_from(
+        checkpoint: &Path,
+        trainer: &mut Trainer,
+        directory: &Path,
+    ) -> Result<Result<(LossWriter, Statistics), String>, RunError> {
+        let counters = match checkpoint::restore(checkpoint, trainer) {
+            Err(error @ CheckpointError::Foreign { .. }) => return Err(error.into()),
+            Err(error) => return Ok(Err(error.to_string())),
+            Ok(counters) => counters,
+        };
+        let mut statistics = Statistics::new(&trainer.config, counters);
+        let path = directory.join(LOSSES);
+        let losses = LossWriter::resume(&path, trainer.step, |loss| statistics.add_loss(loss));
+        Ok(match losses {
+            Ok(Some(losses)) => Ok((losses, statistics)),
+            Ok(None) => {
+                Err(format!("{} does not hold the steps of {}", path.display(), checkpoint.display()))
+            }
+            Err(error) => Err(format!("cannot read {}: {error}", path.display())),
+        })
+    }
+
+    /// Opens the files of a run that is at its first step.
+    fn start(trainer: Trainer, directory: &Path, lock: DirectoryLock) -> Result<Self, RunError> {
+        let checkpoints = directory.join(CHECKPOINTS);
+        std::fs::create_dir_all(&checkpoints).map_err(unwritable(&checkpoints))?;
+        save_config(&trainer.config, directory)?;
+        let (losses, events) = (directory.join(LOSSES), directory.join(events::FILE_NAME));
+        Ok(Self {
+            directory: directory.to_owned(),
+            checkpoints: checkpoint::Directory::new(checkpoints, trainer.config.keep),
+            losses: LossWriter::create(&losses).map_err(unwritable(&losses))?,
+            events: EventWriter::create(&events).map_err(unwritable(&events))?,
+            statistics: Statistics::new(&trainer.config, Counters::default()),
+            good: None,
+            trainer,
+            _lock: lock,
+        })
+    }
+
+    /// Trains to the last step on `threads` threads of the configuration.
+    ///
+    /// Ends early when `stop` asks for it, or when the loss has not been finite for ten steps; what has been trained
+    /// is saved. `observe` is called after each step.
+    pub fn train(
+        mut self,
+        progress: &mut Progress,
+        stop: &Stop,
+        mut observe: impl FnMut(&StepRecord),
+    ) -> Result<Summary, RunError> {
+        let config = self.trainer.config.clone();
+        let first = self.trainer.step;
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(config.threads).build()?;
+        let ending = loop {
+            if self.statistics.counters.lost_steps >= LOST_STEPS {
+                break Ending::Diverged;
+            }
+            if self.trainer.step >= config.steps {
+                break Ending::Finished;
+            }
+            if stop.is_asked() {
+                break Ending::Interrupted;
+            }
+            let record = pool.install(|| self.trainer.step());
+            self.record(&record)?;
+            progress.step(&record);
+            observe(&record);
+            if self.trainer.step.is_multiple_of(config.checkpoint_every) && self.trainer.step < config.steps {
+                self.save_checkpoint()?;
+            }
+        };
+        progress.finish();
+        if self.trainer.step > first {
+            self.save_samples()?;
+        }
+        self.save_checkpoint()?;
+        self.save_summary(ending)
+    }
+
+    fn record(&mut self, record: &StepRecord) -> Result<(), RunError> {
+        self.losses.write(record).map_err(|source| self.unwritable(LOSSES, source))?;
+        self.events.write_step(record).map_err(|source| self.unwritable(events::FILE_NAME, source))?;
+        self.statistics.step(record);
+        Ok(())
+    }
+
+    /// Saves the state, unless it holds a NaN or an infinity; the losses go to the disk first, so that they are never
+    /// older than a checkpoint.
+    fn save_checkpoint(&mut self) -> Result<(), RunError> {
+        if !self.trainer.is_finite() {
+            return Ok(());
+        }
+        self.losses.sync().map_err(|source| self.unwritable(LOSSES, source))?;
+        self.events.sync().map_err(|source| self.unwritable(events::FILE_NAME, source))?;
+        self.good = Some(self.checkpoints.write(&self.trainer, &self.statistics.counters)?);
+        Ok(())
+    }
+
+    /// Draws the images of the last step.
+    fn save_samples(&mut self) -> Result<(), RunError> {
+        let path = self.directory.join(SAMPLES);
+        let sheet = samples::draw(&self.trainer).map_err(io::Error::other).map_err(unwritable(&path))?;
+        save(&path, &sheet.png)?;
+        let last_step = self.trainer.step - 1;
+        let written = self.events.write_samples(last_step, &sheet);
+        written.map_err(|source| self.unwritable(events::FILE_NAME, source))
+    }
+
+    fn save_summary(self, ending: Ending) -> Result<Summary, RunError> {
+        let path = self.directory.join(SUMMARY);
+        let summary = self.statistics.summary(ending, self.good);
+        let json = serde_json::to_vec_pretty(&summary).map_err(io::Error::other);
+        save(&path, &json.map_err(unwritable(&path))?)?;
+        Ok(summary)
+    }
+
+    fn unwritable(&self, file: &str, source: io::Error) -> RunError {
+        RunError::Unwritable { path: self.directory.join(file), source }
+    }
 }
 
-/// Replaces the checkpoint `previous` by one of the present state, unless that holds a NaN or an infinity; returns the
-/// newest good one.
-fn checkpoint_if_finite(
-    trainer: &Trainer,
-    directory: &Path,
-    previous: Option<PathBuf>,
-) -> Result<Option<PathBuf>, RunError> {
-    if !trainer.parameters.iter().all(|parameter| parameter.is_finite()) {
-        return Ok(previous);
-    }
-    let path = checkpoint::write(trainer, directory)?;
-    if let Some(previous) = previous.filter(|previous| *previous != path) {
-        let unwritable = |source| RunError::Unwritable { path: previous.clone(), source };
-        std::fs::remove_file(&previous).map_err(unwritable)?;
-    }
-    Ok(Some(path))
+/// The configuration of the run in `directory`; none where there is no run.
+pub fn read_config(directory: &Path) -> Result<Option<Config>, RunError> {
+    let path = directory.join(CONFIG);
+    let problem = |problem: String| RunError::Config { path: path.clone(), problem };
+    let text = match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(problem(error.to_string())),
+        Ok(text) => text,
+    };
+    let config: Config = toml::from_str(&text).map_err(|error| problem(error.to_string()))?;
+    config.validate().map_err(|error| problem(error.to_string()))?;
+    Ok(Some(config))
 }
 
-/// Writes a file whose content may have failed to be made.
-pub fn save(path: &Path, content: io::Result<Vec<u8>>) -> Result<(), RunError> {
-    content
-        .and_then(|bytes| write_atomically(path, &bytes))
-        .map_err(|source| RunError::Unwritable { path: path.to_owned(), source })
+/// Whether there is a run in `directory`; an error if `config` would not continue it.
+pub fn check_config(config: &Config, directory: &Path) -> Result<bool, RunError> {
+    let Some(found) = read_config(directory)? else { return Ok(false) };
+    match found.first_difference(&config.defining()) {
+        Some((wanted, made_with)) => {
+            Err(RunError::OtherRun { directory: directory.to_owned(), made_with, wanted })
+        }
+        None => Ok(true),
+    }
+}
+
+/// The summary of the run in `directory`, if it has come to its last step or has diverged.
+pub fn finished(directory: &Path, steps: u64) -> Option<Summary> {
+    let summary: Summary = serde_json::from_slice(&std::fs::read(directory.join(SUMMARY)).ok()?).ok()?;
+    let is_finished = match summary.ending {
+        Ending::Finished => summary.steps >= steps,
+        Ending::Diverged => true,
+        Ending::Interrupted => false,
+    };
+    is_finished.then_some(summary)
+}
+
+fn save_config(config: &Config, directory: &Path) -> Result<(), RunError> {
+    let path = directory.join(CONFIG);
+    let toml = toml::to_string(config).map_err(io::Error::other).map_err(unwritable(&path))?;
+    save(&path, format!("# alrc-train {}\n{toml}", env!("CARGO_PKG_VERSION")).as_bytes())
+}
+
+/// Creates and locks a directory.
+fn lock(directory: &Path) -> Result<DirectoryLock, RunError> {
+    std::fs::create_dir_all(directory).map_err(unwritable(directory))?;
+    DirectoryLock::acquire(directory)
+        .map_err(unwritable(directory))?
+        .ok_or_else(|| RunError::Locked(directory.to_owned()))
+}
+
+/// Writes a file whole or not at all.
+pub fn save(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
+    write_atomically(path, bytes).map_err(unwritable(path))
+}
+
+fn unwritable(path: &Path) -> impl Fn(io::Error) -> RunError {
+    let path = path.to_owned();
+    move |source| RunError::Unwritable { path: path.clone(), source }
 }

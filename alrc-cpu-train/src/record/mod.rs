@@ -1,5 +1,6 @@
 //! What a run leaves behind, and what it shows while it goes.
 
+pub mod events;
 pub mod losses;
 pub mod progress;
 pub mod samples;

@@ -1,9 +1,11 @@
-//! A progress bar on a terminal, a plain line every few seconds elsewhere; both on standard error.
+//! Progress bars on a terminal, a plain line every few seconds elsewhere; both on standard error.
 
 use std::io::IsTerminal;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
+use tracing::info;
 
 use crate::train::StepRecord;
 
@@ -20,19 +22,67 @@ pub struct Board {
 }
 
 impl Board {
-    /// Shows a run of `steps` steps under `label`.
-    pub fn run(&self, label: &str, steps: u64) -> Progress {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let style = "{prefix} {wide_bar} {pos}/{len} {msg} {eta} left";
-            let bar = self.bars.add(ProgressBar::new(steps));
-            bar.set_style(
-                ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
-            );
+    /// Shows a run of `steps` steps, `first` of which are done, under `label`.
+    pub fn run(&self, label: &str, first: u64, steps: u64) -> Progress {
+        let bar = self.bar(label, first, steps, "{prefix} {wide_bar} {pos}/{len} {msg}");
+        Progress {
+            label: label.to_owned(),
+            steps,
+            bar,
+            clock: Clock::start(),
+            images: 0,
+            steps_here: 0,
+            shown: None,
+        }
+    }
+
+    /// Shows how far a series of runs, of `images` images in all, has come.
+    pub fn overall(&self, label: &str, images: u64) -> Overall {
+        let bar = self.bar(label, 0, images, "{prefix} {wide_bar} {percent}% {msg}");
+        let state = OverallState { clock: Clock::start(), trained: 0, skipped: 0, runs: 0 };
+        Overall { label: label.to_owned(), images, bar, state: Mutex::new(state) }
+    }
+
+    fn bar(&self, label: &str, first: u64, len: u64, style: &str) -> Option<ProgressBar> {
+        std::io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let bar = self.bars.add(ProgressBar::new(len).with_style(style).with_position(first));
             bar.set_prefix(label.to_owned());
             bar
-        });
+        })
+    }
+}
+
+/// Tells the time since the start, and whether a line is due.
+#[derive(Debug)]
+struct Clock {
+    start: Instant,
+    last_line: Instant,
+}
+
+impl Clock {
+    fn start() -> Self {
         let now = Instant::now();
-        Progress { label: label.to_owned(), steps, bar, start: now, last_line: now, images: 0, shown: None }
+        Self { start: now, last_line: now }
+    }
+
+    fn seconds(&self) -> f64 {
+        self.start.elapsed().as_secs_f64()
+    }
+
+    fn line_is_due(&mut self) -> bool {
+        let due = self.last_line.elapsed() >= LINE_INTERVAL;
+        if due {
+            self.last_line = Instant::now();
+        }
+        due
+    }
+
+    /// The time for `left` pieces of work, if `done` have been done since the start.
+    fn time_left(&self, done: u64, left: u64) -> String {
+        let seconds = self.seconds() / done as f64 * left as f64;
+        let left = Duration::try_from_secs_f64(seconds).map(HumanDuration);
+        left.map_or_else(|_| "?".to_owned(), |left| left.to_string())
     }
 }
 
@@ -42,9 +92,10 @@ pub struct Progress {
     label: String,
     steps: u64,
     bar: Option<ProgressBar>,
-    start: Instant,
-    last_line: Instant,
+    clock: Clock,
     images: usize,
+    /// Steps since the run was started or resumed.
+    steps_here: u64,
     /// Running means of the unclipped loss and of the clipped share.
     shown: Option<(f64, f64)>,
 }
@@ -62,26 +113,81 @@ impl Progress {
         let clipped = clipped + NEWEST * (share - clipped);
         self.shown = Some((loss, clipped));
         self.images += record.images.len();
+        self.steps_here += 1;
 
-        let rate = self.images as f64 / self.start.elapsed().as_secs_f64();
+        let done = record.step + 1;
+        let rate = self.images as f64 / self.clock.seconds();
         let limit = record.limit.map_or("off".to_owned(), |limit| format!("{limit:.3}"));
-        let message =
-            format!("loss {loss:.3} limit {limit} clipped {:.0}% {rate:.1} images/s", 100.0 * clipped);
+        let left = self.clock.time_left(self.steps_here, self.steps - done);
+        let message = format!(
+            "loss {loss:.3} limit {limit} clipped {:.0}% {rate:.1} images/s, {left} left",
+            100.0 * clipped
+        );
         if let Some(bar) = &self.bar {
             bar.set_message(message);
-            bar.set_position(record.step + 1);
-        } else if self.last_line.elapsed() >= LINE_INTERVAL || record.step + 1 == self.steps {
-            self.last_line = Instant::now();
-            let done = record.step + 1;
-            let left = self.start.elapsed().as_secs_f64() / done as f64 * (self.steps - done) as f64;
-            eprintln!("{} step {done}/{} {message}, {left:.0} s left", self.label, self.steps);
+            bar.set_position(done);
+        } else if self.clock.line_is_due() || done == self.steps {
+            info!("{}: step {done}/{} {message}", self.label, self.steps);
         }
     }
 
     /// Ends the display.
     pub fn finish(&self) {
         if let Some(bar) = &self.bar {
-            bar.abandon();
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// The progress of a series of runs, which may go on side by side.
+#[derive(Debug)]
+pub struct Overall {
+    label: String,
+    images: u64,
+    bar: Option<ProgressBar>,
+    state: Mutex<OverallState>,
+}
+
+#[derive(Debug)]
+struct OverallState {
+    clock: Clock,
+    /// Images trained on here.
+    trained: u64,
+    /// Images of runs, or of parts of runs, that had been done before.
+    skipped: u64,
+    /// Runs that have ended.
+    runs: u64,
+}
+
+impl Overall {
+    /// Takes in images on which a run has trained.
+    pub fn trained(&self, images: u64) {
+        self.update(|state| state.trained += images);
+    }
+
+    /// Takes in images that need no training any more.
+    pub fn skipped(&self, images: u64) {
+        self.update(|state| state.skipped += images);
+    }
+
+    /// Takes in the end of a run.
+    pub fn run_ended(&self) {
+        self.update(|state| state.runs += 1);
+    }
+
+    fn update(&self, change: impl FnOnce(&mut OverallState)) {
+        // A poisoned lock only means that another thread has panicked, which ends the program anyway.
+        let Ok(mut state) = self.state.lock() else { return };
+        change(&mut state);
+        let done = state.trained + state.skipped;
+        let left = state.clock.time_left(state.trained, self.images.saturating_sub(done));
+        let rate = state.trained as f64 / state.clock.seconds();
+        let message = format!("{} runs done, {rate:.1} images/s, {left} left", state.runs);
+        if let Some(bar) = &self.bar {
+            bar.set_message(message);
+            bar.set_position(done);
+        } else if state.clock.line_is_due() {
+            info!("{}: {:.1}% {message}", self.label, 100.0 * done as f64 / self.images as f64);
         }
     }
 }

@@ -13,8 +13,19 @@ const ROWS: usize = 8;
 /// Screen pixels for a pixel.
 const ZOOM: u32 = 4;
 
-/// Draws the last step's images as a PNG file.
-pub fn png(trainer: &Trainer) -> ImageResult<Vec<u8>> {
+/// A picture.
+#[derive(Clone, Debug)]
+pub struct Sheet {
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// The PNG file.
+    pub png: Vec<u8>,
+}
+
+/// Draws the last step's images.
+pub fn draw(trainer: &Trainer) -> ImageResult<Sheet> {
     let rows = trainer.last_group().min(ROWS);
     let side = SIDE as u32;
     let mut sheet = RgbImage::new(3 * side, rows as u32 * side);
@@ -32,9 +43,9 @@ pub fn png(trainer: &Trainer) -> ImageResult<Vec<u8>> {
             }
         }
     }
-    let (width, height) = sheet.dimensions();
-    let sheet = imageops::resize(&sheet, ZOOM * width, ZOOM * height, imageops::FilterType::Nearest);
-    let mut bytes = Cursor::new(Vec::new());
-    sheet.write_to(&mut bytes, ImageFormat::Png)?;
-    Ok(bytes.into_inner())
+    let (width, height) = (ZOOM * sheet.width(), ZOOM * sheet.height());
+    let mut png = Cursor::new(Vec::new());
+    imageops::resize(&sheet, width, height, imageops::FilterType::Nearest)
+        .write_to(&mut png, ImageFormat::Png)?;
+    Ok(Sheet { width, height, png: png.into_inner() })
 }

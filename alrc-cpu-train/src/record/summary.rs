@@ -4,19 +4,22 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::train::StepRecord;
 
 /// Steps at the start that do not count for speed: caches and clocks warm up.
-const WARM_UP: u64 = 5;
+const WARM_UP: usize = 5;
 
 /// The figure of merit is taken over so many last steps, or over the last tenth of a shorter run.
 const LAST: u64 = 5_000;
 
+/// Bins of the histogram of scales.
+pub const SCALE_BINS: usize = 20;
+
 /// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ending {
     /// All steps were done.
@@ -27,8 +30,33 @@ pub enum Ending {
     Diverged,
 }
 
+/// What a run counts from its first step on, across interruptions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Images clipped.
+    pub clipped: u64,
+    /// Images whose loss was NaN or infinite.
+    pub non_finite: u64,
+    /// Images by the scale of their gradient: equal bins from 0 to 1, the last of which includes 1.
+    pub scales: [u64; SCALE_BINS],
+    /// Last steps in a row without an image whose loss was finite.
+    pub lost_steps: u32,
+}
+
+impl Counters {
+    fn step(&mut self, record: &StepRecord) {
+        self.clipped += record.clipped;
+        self.non_finite += record.non_finite;
+        for image in &record.images {
+            let bin = (image.scale * SCALE_BINS as f32) as usize;
+            self.scales[bin.min(SCALE_BINS - 1)] += 1;
+        }
+        self.lost_steps = if record.is_lost() { self.lost_steps + 1 } else { 0 };
+    }
+}
+
 /// A run in a few numbers.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Summary {
     /// How it ended.
     pub ending: Ending,
@@ -36,9 +64,9 @@ pub struct Summary {
     pub steps: u64,
     /// Images a step.
     pub batch_size: usize,
-    /// Median over the steps but the first five; none in a shorter run.
+    /// Median over the steps but the first five, since the run was started or resumed; none for fewer.
     pub images_per_second: Option<f64>,
-    /// From the first step to the last.
+    /// From the first step to the last; of a resumed run, from when it was resumed.
     pub wall_seconds: f64,
     /// Largest memory of the process, where the system tells.
     pub peak_rss_bytes: Option<u64>,
@@ -46,6 +74,8 @@ pub struct Summary {
     pub clipped_fraction: f64,
     /// Images whose loss was NaN or infinite.
     pub non_finite_images: u64,
+    /// Images by the scale of their gradient: equal bins from 0 to 1, the last of which includes 1.
+    pub scale_histogram: [u64; SCALE_BINS],
     /// Mean of the last 5,000 unclipped losses, or of the last tenth of a run of less than 50,000 steps; none if no
     /// loss was finite.
     pub mean_last_unclipped_loss: Option<f64>,
@@ -56,56 +86,60 @@ pub struct Summary {
 /// Gathers what the summary needs.
 #[derive(Debug)]
 pub struct Statistics {
+    /// What a checkpoint keeps of this.
+    pub counters: Counters,
     batch_size: usize,
     last: VecDeque<f64>,
     last_len: usize,
     steps: u64,
-    clipped: u64,
-    non_finite: u64,
     start: Instant,
     step_start: Instant,
     durations: Vec<Duration>,
 }
 
 impl Statistics {
-    /// Before the first step.
-    pub fn new(config: &Config) -> Self {
+    /// Before the first step, or before the first one of a resumed run: then the counters come from the checkpoint,
+    /// and every loss so far goes through [`add_loss`](Self::add_loss).
+    pub fn new(config: &Config, counters: Counters) -> Self {
         let last_len = if config.steps < 10 * LAST { (config.steps / 10).max(1) } else { LAST } as usize;
         let now = Instant::now();
         Self {
+            counters,
             batch_size: config.batch_size,
             last: VecDeque::with_capacity(last_len),
             last_len,
             steps: 0,
-            clipped: 0,
-            non_finite: 0,
             start: now,
             step_start: now,
             durations: Vec::new(),
         }
     }
 
-    /// Takes in a step that has just ended.
-    pub fn step(&mut self, record: &StepRecord) {
-        let now = Instant::now();
-        if self.steps >= WARM_UP {
-            self.durations.push(now - self.step_start);
-        }
-        self.step_start = now;
+    /// Takes in the unclipped loss of the next step.
+    pub fn add_loss(&mut self, unclipped_loss: f64) {
         self.steps += 1;
-        self.clipped += record.clipped;
-        self.non_finite += record.non_finite;
         if self.last.len() == self.last_len {
             self.last.pop_front();
         }
-        self.last.push_back(record.unclipped_loss);
+        self.last.push_back(unclipped_loss);
+    }
+
+    /// Takes in a step that has just ended.
+    pub fn step(&mut self, record: &StepRecord) {
+        let now = Instant::now();
+        self.durations.push(now - self.step_start);
+        self.step_start = now;
+        self.counters.step(record);
+        self.add_loss(record.unclipped_loss);
     }
 
     /// The summary of the steps so far.
-    pub fn summary(mut self, ending: Ending, final_checkpoint: Option<PathBuf>) -> Summary {
-        self.durations.sort_unstable();
-        let median = self.durations.get(self.durations.len() / 2);
+    pub fn summary(self, ending: Ending, final_checkpoint: Option<PathBuf>) -> Summary {
+        let mut durations: Vec<_> = self.durations.into_iter().skip(WARM_UP).collect();
+        durations.sort_unstable();
+        let median = durations.get(durations.len() / 2);
         let finite: Vec<f64> = self.last.into_iter().filter(|loss| loss.is_finite()).collect();
+        let images = self.steps * self.batch_size as u64;
         Summary {
             ending,
             steps: self.steps,
@@ -113,8 +147,9 @@ impl Statistics {
             images_per_second: median.map(|step| self.batch_size as f64 / step.as_secs_f64()),
             wall_seconds: (self.step_start - self.start).as_secs_f64(),
             peak_rss_bytes: peak_memory(),
-            clipped_fraction: self.clipped as f64 / (self.steps * self.batch_size as u64).max(1) as f64,
-            non_finite_images: self.non_finite,
+            clipped_fraction: self.counters.clipped as f64 / images.max(1) as f64,
+            non_finite_images: self.counters.non_finite,
+            scale_histogram: self.counters.scales,
             mean_last_unclipped_loss: (!finite.is_empty())
                 .then(|| finite.iter().sum::<f64>() / finite.len() as f64),
             final_checkpoint,

@@ -1,0 +1,60 @@
+//! The checkpoints of a run: `step-NNNNNNNN.safetensors`, of which the newest few are kept.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{CheckpointError, write};
+use crate::record::summary::Counters;
+use crate::train::Trainer;
+
+/// The directory that holds the checkpoints of one run.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    path: PathBuf,
+    keep: usize,
+}
+
+impl Directory {
+    /// An existing directory, in which the newest `keep` checkpoints (at least 1) stay.
+    pub fn new(path: PathBuf, keep: usize) -> Self {
+        Self { path, keep }
+    }
+
+    /// Writes a checkpoint, and only then removes those that are too many; returns its path.
+    pub fn write(&self, trainer: &Trainer, counters: &Counters) -> Result<PathBuf, CheckpointError> {
+        let path = self.path.join(format!("step-{:08}.safetensors", trainer.step));
+        write(&path, trainer, counters)?;
+        for old in self.newest_first()?.into_iter().skip(self.keep) {
+            std::fs::remove_file(&old)
+                .map_err(|source| CheckpointError::Unwritable { path: old.clone(), source })?;
+        }
+        Ok(path)
+    }
+
+    /// Every checkpoint, good or not.
+    pub fn newest_first(&self) -> Result<Vec<PathBuf>, CheckpointError> {
+        let list = || -> io::Result<Vec<(u64, PathBuf)>> {
+            let mut found = Vec::new();
+            for entry in self.path.read_dir()? {
+                let path = entry?.path();
+                found.extend(step_of(&path).map(|step| (step, path)));
+            }
+            Ok(found)
+        };
+        let mut found =
+            list().map_err(|source| CheckpointError::Unreadable { path: self.path.clone(), source })?;
+        found.sort_by_key(|(step, _)| std::cmp::Reverse(*step));
+        Ok(found.into_iter().map(|(_, path)| path).collect())
+    }
+
+    /// Takes a checkpoint that cannot be used out of the way, so that it does not count among the newest.
+    pub fn set_aside(&self, path: &Path) -> Result<(), CheckpointError> {
+        std::fs::rename(path, path.with_extension("damaged"))
+            .map_err(|source| CheckpointError::Unwritable { path: path.to_owned(), source })
+    }
+}
+
+/// The number of steps in the name of a checkpoint.
+fn step_of(path: &Path) -> Option<u64> {
+    path.file_name()?.to_str()?.strip_prefix("step-")?.strip_suffix(".safetensors")?.parse().ok()
+}

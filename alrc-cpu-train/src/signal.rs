@@ -1,0 +1,39 @@
+//! Requests to stop, by the user or by the system.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+/// Whether, and by which signal, the process has been asked to stop.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    signal: Arc<AtomicUsize>,
+}
+
+impl Stop {
+    /// Listens for Ctrl-C and for termination. A second Ctrl-C ends the process at once.
+    pub fn on_signal() -> io::Result<Self> {
+        let stop = Self::default();
+        let again = Arc::new(AtomicBool::new(false));
+        // In this order: the first signal arms what the second one sets off.
+        flag::register_conditional_shutdown(SIGINT, 128 + SIGINT, Arc::clone(&again))?;
+        flag::register(SIGINT, again)?;
+        for signal in [SIGINT, SIGTERM] {
+            flag::register_usize(signal, Arc::clone(&stop.signal), signal as usize)?;
+        }
+        Ok(stop)
+    }
+
+    /// Whether a signal has come.
+    pub fn is_asked(&self) -> bool {
+        self.signal.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether the system, rather than the user, asked: it will start the program again.
+    pub fn is_termination(&self) -> bool {
+        self.signal.load(Ordering::Relaxed) == SIGTERM as usize
+    }
+}

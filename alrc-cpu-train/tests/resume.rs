@@ -1,0 +1,280 @@
+//! What is left of a run that was killed, torn, moved or starved, and how it goes on.
+
+#[path = "common/program.rs"]
+mod program;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use alrc_cpu_train::checkpoint;
+use alrc_cpu_train::config::Config;
+use alrc_cpu_train::data::{Dataset, RECORD_SIZE};
+use alrc_cpu_train::random::{Purpose, Random};
+use alrc_cpu_train::record::summary::Counters;
+use alrc_cpu_train::train::Trainer;
+use program::{alrc_train, assert_fails, assert_refused, directory, run, write_data};
+
+/// Kills in all.
+const KILLS: u32 = 200;
+
+const STEPS: &str = "40";
+
+/// A run with many checkpoints.
+fn long_run(directory: &Path, out: &str) -> std::process::Command {
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("alrc-train"));
+    command
+        .current_dir(directory)
+        .args([
+            "run",
+            "--data",
+            "data",
+            "--width",
+            "4",
+            "--batch-size",
+            "2",
+            "--decay",
+            "0.9",
+            "--threads",
+            "1",
+        ])
+        .args(["--steps", STEPS, "--checkpoint-every", "3", "--resume", "--out", out])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+/// The files that must not depend on interruptions.
+fn results(run: &Path) -> [Vec<u8>; 2] {
+    let newest = format!("checkpoints/step-{STEPS:0>8}.safetensors");
+    ["losses.csv", &newest].map(|file| fs::read(run.join(file)).unwrap())
+}
+
+/// Whether the process ended by itself within a time; else it is killed, as by a power cut.
+fn finishes_within(mut child: Child, time: Duration) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < time {
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success(), "a resumed run failed: {status}");
+            return true;
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    false
+}
+
+#[test]
+fn a_killed_run_continues_to_the_same_bits() {
+    let directory = directory();
+    write_data(directory.path(), "data", 5);
+    let start = Instant::now();
+    assert!(long_run(directory.path(), "undisturbed").status().unwrap().success());
+    let whole = start.elapsed();
+    let expected = results(&directory.path().join("undisturbed"));
+
+    let mut random = Random::new(1, Purpose::Order, 0);
+    let (mut kills, mut runs) = (0, 0);
+    while kills < KILLS {
+        let out = format!("run-{runs}");
+        loop {
+            let time = whole.mul_f32(random.between(0.0, 1.1));
+            if finishes_within(long_run(directory.path(), &out).spawn().unwrap(), time) {
+                break;
+            }
+            kills += 1;
+        }
+        assert!(results(&directory.path().join(out)) == expected, "after {kills} kills");
+        runs += 1;
+    }
+    println!("{kills} kills over {runs} runs");
+}
+
+/// A run of 24 steps with checkpoints after 12 and 24, and one of 12 steps that goes on to 24.
+#[test]
+fn a_run_goes_on_for_more_steps() {
+    let directory = directory();
+    write_data(directory.path(), "data", 5);
+    let run = |arguments: &[&str]| run(directory.path(), &[&["--data", "data"], arguments].concat());
+    run(&["--steps", "24", "--out", "whole"]).assert().success();
+    run(&["--out", "parts"]).assert().success();
+    alrc_train(directory.path(), &["run", "--resume", "--out", "parts", "--steps", "24"]).assert().success();
+    let read = |run: &str, file: &str| fs::read(directory.path().join(run).join(file)).unwrap();
+    for file in ["losses.csv", "config.toml", "samples.png", "checkpoints/step-00000024.safetensors"] {
+        assert!(read("whole", file) == read("parts", file), "{file}");
+    }
+    let summary =
+        |run: &str| -> serde_json::Value { serde_json::from_slice(&read(run, "summary.json")).unwrap() };
+    for field in
+        ["steps", "clipped_fraction", "scale_histogram", "mean_last_unclipped_loss", "non_finite_images"]
+    {
+        assert_eq!(summary("whole")[field], summary("parts")[field], "{field}");
+    }
+}
+
+/// A run with checkpoints after 6 and 12 steps.
+fn interrupted(directory: &Path) -> PathBuf {
+    write_data(directory, "data", 5);
+    run(directory, &["--data", "data", "--checkpoint-every", "6", "--out", "out"]).assert().success();
+    directory.join("out/checkpoints/step-00000012.safetensors")
+}
+
+#[test]
+fn a_torn_checkpoint_is_passed_over() {
+    let directory = directory();
+    let newest = interrupted(directory.path());
+    let whole = fs::read(&newest).unwrap();
+    fs::write(&newest, &whole[..whole.len() / 2]).unwrap();
+    fs::remove_file(directory.path().join("out/summary.json")).unwrap();
+    let output = alrc_train(directory.path(), &["run", "--resume", "--out", "out"]).output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{message}");
+    assert!(
+        message.contains("checksum is wrong") && message.contains("continuing after step 6"),
+        "{message}"
+    );
+    assert!(fs::read(&newest).unwrap() == whole, "the result differs");
+}
+
+#[test]
+fn a_run_without_a_good_checkpoint_is_left_alone() {
+    let directory = directory();
+    let newest = interrupted(directory.path());
+    for checkpoint in [newest.with_file_name("step-00000006.safetensors"), newest] {
+        fs::write(checkpoint, "damaged").unwrap();
+    }
+    fs::remove_file(directory.path().join("out/summary.json")).unwrap();
+    let losses = fs::read(directory.path().join("out/losses.csv")).unwrap();
+    assert_refused(
+        alrc_train(directory.path(), &["run", "--resume", "--out", "out"]),
+        &directory.path().join("out/checkpoints"),
+        &["no checkpoint", "nothing was changed"],
+    );
+    assert!(fs::read(directory.path().join("out/losses.csv")).unwrap() == losses);
+}
+
+#[test]
+fn another_run_is_not_continued() {
+    let directory = directory();
+    interrupted(directory.path());
+    write_data(directory.path(), "other", 4);
+    let cases: [(&[&str], &[&str]); 4] = [
+        (&["--width", "6"], &["--width 4", "not --width 6"]),
+        (&["--optimizer", "sgd"], &["--optimizer adam", "not --optimizer sgd"]),
+        (&["--num-stddev", "off"], &["--num-stddev 3", "not --num-stddev off"]),
+        (&["--data", "other", "--steps", "20"], &["CRC-32"]),
+    ];
+    for (arguments, parts) in cases {
+        let arguments = [&["run", "--resume", "--out", "out"], arguments].concat();
+        assert_refused(alrc_train(directory.path(), &arguments), &directory.path().join("out"), parts);
+    }
+    // A checkpoint of another run, brought here by hand.
+    run(directory.path(), &["--data", "data", "--width", "6", "--out", "wide"]).assert().success();
+    let file = "checkpoints/step-00000012.safetensors";
+    fs::copy(directory.path().join("wide").join(file), directory.path().join("out").join(file)).unwrap();
+    let resume = alrc_train(directory.path(), &["run", "--resume", "--out", "out", "--steps", "20"]);
+    assert_fails(resume, 2, &["--width 6", "--width 4"]);
+}
+
+#[test]
+fn two_processes_do_not_share_a_run() {
+    let directory = directory();
+    interrupted(directory.path());
+    let lock = alrc_cpu_train::files::DirectoryLock::acquire(&directory.path().join("out")).unwrap().unwrap();
+    let resume = || alrc_train(directory.path(), &["run", "--resume", "--out", "out", "--steps", "20"]);
+    assert_fails(resume(), 2, &["another process"]);
+    drop(lock);
+    resume().assert().success();
+}
+
+#[test]
+fn a_finished_run_has_nothing_to_resume() {
+    let directory = directory();
+    let newest = interrupted(directory.path());
+    let before = fs::metadata(&newest).unwrap().modified().unwrap();
+    alrc_train(directory.path(), &["run", "--resume", "--out", "out"]).assert().success();
+    assert_eq!(fs::metadata(&newest).unwrap().modified().unwrap(), before);
+}
+
+#[test]
+fn as_many_checkpoints_stay_as_asked_for() {
+    let directory = directory();
+    write_data(directory.path(), "data", 5);
+    for keep in [1, 3] {
+        let (out, keep) = (format!("keep-{keep}"), keep.to_string());
+        let options = ["--data", "data", "--checkpoint-every", "2", "--keep", &keep, "--out", &out];
+        run(directory.path(), &options).assert().success();
+        let left = fs::read_dir(directory.path().join(out).join("checkpoints")).unwrap().count();
+        assert_eq!(left.to_string(), keep);
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_named() {
+    let directory = directory();
+    write_data(directory.path(), "data", 5);
+    assert_fails(
+        run(directory.path(), &["--data", "data", "--out", "data/data_batch_1.bin/out"]),
+        1,
+        &["cannot write", "data_batch_1.bin/out"],
+    );
+}
+
+/// The disk fills up during the run; with room again, the run goes on to the same result.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_loses_nothing() {
+    let directory = directory();
+    write_data(directory.path(), "data", 5);
+    let small = directory.path().join("small");
+    fs::create_dir(&small).unwrap();
+    let mount = |options: &str| {
+        let command = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(&small)
+            .output();
+        command.is_ok_and(|output| output.status.success())
+    };
+    if !mount("size=96k") {
+        eprintln!("SKIPPED a_full_disk_loses_nothing: cannot mount a small disk (needs root)");
+        return;
+    }
+    let options = ["--data", "data", "--steps", "60", "--checkpoint-every", "1", "--keep", "100"];
+    run(directory.path(), &[&options[..], &["--out", "whole"]].concat()).assert().success();
+    let full = run(directory.path(), &[&options[..], &["--out", "small/out"]].concat()).output().unwrap();
+    let enlarged = mount("remount,size=8m");
+    let resumed = alrc_train(directory.path(), &["run", "--resume", "--out", "small/out"]).output().unwrap();
+    let read = |run: &str, file: &str| fs::read(directory.path().join(run).join(file)).unwrap_or_default();
+    let same = ["losses.csv", "checkpoints/step-00000060.safetensors"]
+        .map(|file| read("whole", file) == read("small/out", file));
+    let unmounted = std::process::Command::new("umount").arg(&small).status().unwrap();
+    let message = String::from_utf8_lossy(&full.stderr);
+    assert!(full.status.code() == Some(1) && message.contains("cannot write"), "{message}");
+    assert!(enlarged && resumed.status.success(), "{}", String::from_utf8_lossy(&resumed.stderr));
+    assert_eq!(same, [true, true]);
+    assert!(unmounted.success());
+}
+
+/// A thousand checkpoints with one damaged byte each: none gives another state.
+#[test]
+fn a_damaged_byte_is_noticed() {
+    let directory = directory();
+    let config = Config { width: 2, batch_size: 1, ..Config::default() };
+    let trainer = || Trainer::new(config.clone(), Dataset { records: vec![[7; RECORD_SIZE]] });
+    let mut trained = trainer();
+    trained.step();
+    let path = checkpoint::Directory::new(directory.path().to_owned(), 1)
+        .write(&trained, &Counters::default())
+        .unwrap();
+    let bytes = fs::read(&path).unwrap();
+    assert_eq!(checkpoint::restore(&path, &mut trainer()).unwrap(), Counters::default());
+    let mut random = Random::new(2, Purpose::Order, 0);
+    for _ in 0..1000 {
+        let mut damaged = bytes.clone();
+        damaged[random.below(bytes.len() as u32) as usize] ^= 1 + random.below(255) as u8;
+        fs::write(&path, damaged).unwrap();
+        assert!(checkpoint::restore(&path, &mut trainer()).is_err());
+    }
+}

@@ -1,0 +1,163 @@
+//! `alrc-train sweep`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use clap::Args;
+use toml::Value;
+
+use super::options::Options;
+use super::{Failure, stop_on_signal, stopped};
+use crate::config::{Config, ConfigError, NumStddev};
+use crate::experiment::grid::{Grid, GridRun, PUBLISHED};
+use crate::experiment::sweep::{self, Outcome, Swept};
+
+/// A grid of runs: a published one, or one from a file.
+///
+/// Each run has a directory of its own below --out. The same command again skips what is finished and continues what
+/// was begun; several processes, such as the shards of a job array, may work on one directory. Options given here hold
+/// for every run, in place of the grid's.
+#[derive(Debug, Args)]
+#[command(after_help = "Published grids: stability-squared, stability-quartic, unstable-adam, unstable-sgd
+
+Examples:
+  alrc-train sweep stability-quartic --data cifar-10-batches-bin
+  alrc-train sweep stability-quartic --batch-sizes 1,4 --num-stddevs 2,3,off --repeats 5 --steps 10000 --jobs 2
+  alrc-train sweep unstable-adam --shard 2/4 --out runs/unstable-adam
+  alrc-train sweep grid.toml --list
+
+A grid file:
+  repeats = 5
+  [options]
+  loss = \"quartic\"
+  [vary]
+  batch-size = [1, 4]
+  num-stddev = [2, 3, \"off\"]")]
+pub(super) struct Sweep {
+    /// Name of a published grid, or a grid file
+    #[arg(value_name = "NAME|FILE.toml")]
+    grid: String,
+    /// Runs of each combination, with successive seeds
+    #[arg(long)]
+    repeats: Option<u64>,
+    /// Batch sizes to try
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    batch_sizes: Vec<i64>,
+    /// Clipping thresholds to try
+    #[arg(long, value_name = "LIST", value_delimiter = ',', allow_negative_numbers = true)]
+    num_stddevs: Vec<NumStddev>,
+    /// Do part I of N: numbers from 1 to N, or from 0 to N - 1
+    #[arg(long, value_name = "I/N", default_value = "1/1")]
+    shard: Shard,
+    /// Runs side by side, which share the threads
+    #[arg(long, default_value_t = 1)]
+    jobs: usize,
+    /// Only list the runs
+    #[arg(long)]
+    list: bool,
+    #[command(flatten)]
+    options: Options,
+    /// Directory for the runs [default: runs/NAME]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print one JSON document on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+impl Sweep {
+    pub(super) fn execute(self) -> Result<ExitCode, Failure> {
+        if !(1..=1024).contains(&self.jobs) {
+            let value = self.jobs.to_string();
+            return Err(ConfigError { option: "jobs", value, permitted: "1 to 1024" }.into());
+        }
+        let runs = sweep::shard(self.runs()?, self.shard.index, self.shard.parts);
+        if self.list {
+            self.print_list(&runs)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let name = Path::new(&self.grid).file_stem().unwrap_or_default();
+        let directory = self.out.clone().unwrap_or_else(|| Path::new("runs").join(name));
+        let stop = stop_on_signal()?;
+        let swept = sweep::sweep(runs, &directory, self.jobs, &name.to_string_lossy(), &stop)?;
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&swept)?);
+        } else {
+            print_outcomes(&swept, &directory);
+        }
+        Ok(if stop.is_asked() { stopped(&stop) } else { ExitCode::SUCCESS })
+    }
+
+    /// The runs of the grid, with what the command line changes.
+    fn runs(&self) -> Result<Vec<GridRun>, Failure> {
+        let usage = |problem: &dyn std::fmt::Display| {
+            Failure::Usage(format!("invalid value '{}' for 'NAME|FILE.toml': {problem}", self.grid))
+        };
+        let published = PUBLISHED.iter().find(|(name, _)| *name == self.grid);
+        let text = match published {
+            Some((_, text)) => (*text).to_owned(),
+            None => std::fs::read_to_string(&self.grid).map_err(|error| {
+                let names = PUBLISHED.map(|(name, _)| name).join(", ");
+                usage(&format!("{error}; give a file, or one of {names}"))
+            })?,
+        };
+        let mut grid = Grid::parse(&text).map_err(|error| usage(&error))?;
+        if let Some(repeats) = self.repeats {
+            grid.repeats = repeats;
+        }
+        let defaults = self.options.resolve(Config::default())?;
+        grid.set(self.options.table()?);
+        if !self.batch_sizes.is_empty() {
+            grid.vary("batch-size", self.batch_sizes.iter().map(|&size| Value::Integer(size)).collect());
+        }
+        if !self.num_stddevs.is_empty() {
+            let values = self.num_stddevs.iter().filter_map(|value| Value::try_from(value).ok());
+            grid.vary("num-stddev", values.collect());
+        }
+        grid.runs(&defaults).map_err(|error| usage(&error))
+    }
+
+    fn print_list(&self, runs: &[GridRun]) -> Result<(), Failure> {
+        let names: Vec<_> = runs.iter().map(|run| run.name.as_str()).collect();
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&names)?);
+        } else {
+            println!("{}", names.join("\n"));
+        }
+        Ok(())
+    }
+}
+
+fn print_outcomes(swept: &[Swept], directory: &Path) {
+    let count = |is: fn(&Outcome) -> bool| swept.iter().filter(|run| is(&run.outcome)).count();
+    println!(
+        "{} runs: {} trained here, {} finished before, {} in another process, {} not begun",
+        swept.len(),
+        count(|outcome| matches!(outcome, Outcome::Trained(_))),
+        count(|outcome| matches!(outcome, Outcome::Skipped(_))),
+        count(|outcome| matches!(outcome, Outcome::Elsewhere)),
+        count(|outcome| matches!(outcome, Outcome::NotBegun)),
+    );
+    println!("report: alrc-train report {}", directory.display());
+}
+
+/// Part of a sweep.
+#[derive(Clone, Copy, Debug)]
+struct Shard {
+    index: usize,
+    parts: usize,
+}
+
+impl FromStr for Shard {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts = text.split_once('/');
+        let parsed = parts.and_then(|(index, parts)| Some((index.parse().ok()?, parts.parse().ok()?)));
+        match parsed {
+            Some((index, parts)) if parts > 0 && index <= parts => Ok(Self { index, parts }),
+            _ => Err("permitted: I/N with N at least 1 and I at most N, such as 2/4"),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Grids: every combination of some options, several times.
+//!
+//! A grid is a TOML file:
+//!
+//! ```toml
+//! repeats = 10                  # seeds for each combination; default 1
+//!
+//! [options]                     # of every run; what is absent has its default
+//! loss = "quartic"
+//! steps = 20000
+//!
+//! [vary]                        # a list of values for each option that varies
+//! batch-size = [1, 4]
+//! num-stddev = [2, 3, "off"]
+//! ```
+//!
+//! The published grids are files of the same form in the folder `grids`.
+
+use serde::Deserialize;
+use thiserror::Error;
+use toml::{Table, Value};
+
+use crate::config::{Config, ConfigError, TableError};
+
+/// The published grids.
+pub const PUBLISHED: [(&str, &str); 4] = [
+    ("stability-squared", include_str!("grids/stability-squared.toml")),
+    ("stability-quartic", include_str!("grids/stability-quartic.toml")),
+    ("unstable-adam", include_str!("grids/unstable-adam.toml")),
+    ("unstable-sgd", include_str!("grids/unstable-sgd.toml")),
+];
+
+/// Most runs of a grid.
+const MOST_RUNS: u64 = 100_000;
+
+/// A grid of runs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grid {
+    /// Runs of each combination, with seeds from the configured one on.
+    #[serde(default = "once")]
+    pub repeats: u64,
+    /// Options of every run.
+    #[serde(default)]
+    options: Table,
+    /// Values of the options that vary.
+    #[serde(default)]
+    vary: std::collections::BTreeMap<String, Vec<Value>>,
+}
+
+fn once() -> u64 {
+    1
+}
+
+/// Why a grid cannot be used.
+#[derive(Debug, Error)]
+pub enum GridError {
+    /// The text is no grid.
+    #[error("{0}")]
+    Format(#[from] toml::de::Error),
+    /// An option has no value to try.
+    #[error("vary: {0} has no value; list at least one")]
+    Empty(String),
+    /// Seeds are not for the grid to vary.
+    #[error("vary: seeds are counted by `repeats`, from the option `seed` on")]
+    Seed,
+    /// There are no runs, or far too many.
+    #[error("{0} runs, permitted: 1 to {MOST_RUNS}; change repeats or the lists of values")]
+    Size(u64),
+    /// An option is unknown or of the wrong kind.
+    #[error(transparent)]
+    Option(#[from] TableError),
+    /// A value is out of range.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+/// One run of a grid.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GridRun {
+    /// What distinguishes it, such as `batch-size-4_num-stddev-off_seed-0`; the name of its directory.
+    pub name: String,
+    /// Its configuration.
+    pub config: Config,
+}
+
+impl Grid {
+    /// Reads a grid.
+    pub fn parse(text: &str) -> Result<Self, GridError> {
+        Ok(toml::from_str(text)?)
+    }
+
+    /// Gives every run the options of `table`, which then do not vary.
+    pub fn set(&mut self, table: Table) {
+        self.vary.retain(|name, _| !table.contains_key(name));
+        self.options.extend(table);
+    }
+
+    /// Varies an option over `values`.
+    pub fn vary(&mut self, option: &str, values: Vec<Value>) {
+        self.vary.insert(option.to_owned(), values);
+    }
+
+    /// All runs: every combination with the first seed, then with the next, so that a table fills evenly.
+    pub fn runs(&self, defaults: &Config) -> Result<Vec<GridRun>, GridError> {
+        let combinations = self.combinations()?;
+        let runs = self.repeats.saturating_mul(combinations.len() as u64);
+        if !(1..=MOST_RUNS).contains(&runs) {
+            return Err(GridError::Size(runs));
+        }
+        let base = defaults.with(&self.options)?;
+        let mut runs = Vec::new();
+        for repeat in 0..self.repeats {
+            for combination in &combinations {
+                let config = base.with(combination)?;
+                let config = Config { seed: config.seed.saturating_add(repeat), ..config };
+                config.validate()?;
+                runs.push(GridRun { name: name(&config, combination.keys()), config });
+            }
+        }
+        Ok(runs)
+    }
+
+    /// Every combination of the values that vary, the last option fastest.
+    fn combinations(&self) -> Result<Vec<Table>, GridError> {
+        let mut combinations = vec![Table::new()];
+        for (name, values) in &self.vary {
+            if name == "seed" {
+                return Err(GridError::Seed);
+            }
+            if values.is_empty() {
+                return Err(GridError::Empty(name.clone()));
+            }
+            let extended = |combination: &Table| {
+                let combination = combination.clone();
+                values.iter().map(move |value| {
+                    let mut combination = combination.clone();
+                    combination.insert(name.clone(), value.clone());
+                    combination
+                })
+            };
+            combinations = combinations.iter().flat_map(extended).collect();
+            if combinations.len() as u64 > MOST_RUNS {
+                return Err(GridError::Size(combinations.len() as u64));
+            }
+        }
+        Ok(combinations)
+    }
+}
+
+/// The options that distinguish a run, as a file name.
+fn name<'a>(config: &Config, varied: impl Iterator<Item = &'a String>) -> String {
+    // From the configuration, so that 2 and 2.0 give one name.
+    let table = config.to_table();
+    let part = |option: &str| {
+        let value = match table.get(option) {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Float(number)) => number.to_string(),
+            Some(value) => value.to_string(),
+            None => "none".to_owned(),
+        };
+        let value = value.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '-', "-");
+        format!("{option}-{value}")
+    };
+    varied.map(String::as_str).chain(["seed"]).map(part).collect::<Vec<_>>().join("_")
+}

@@ -1,0 +1,170 @@
+//! Grids of runs: divided, interrupted, restarted.
+
+#[path = "common/program.rs"]
+mod program;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use alrc_cpu_train::config::Config;
+use alrc_cpu_train::experiment::grid::{Grid, PUBLISHED};
+use alrc_cpu_train::experiment::sweep::shard;
+use alrc_cpu_train::random::{Purpose, Random};
+use program::{alrc_train, assert_refused, directory, write_data};
+
+/// Eight small runs.
+const GRID: &str = r#"
+repeats = 2
+[options]
+data = "data"
+steps = 20
+width = 2
+checkpoint-every = 3
+[vary]
+batch-size = [1, 2]
+num-stddev = [2, "off"]
+"#;
+
+fn grid_directory() -> tempfile::TempDir {
+    let directory = directory();
+    write_data(directory.path(), "data", 5);
+    fs::write(directory.path().join("grid.toml"), GRID).unwrap();
+    directory
+}
+
+/// `losses.csv` and the final checkpoint of each run.
+fn results(sweep: &Path) -> BTreeMap<String, [Vec<u8>; 2]> {
+    let runs = fs::read_dir(sweep).unwrap().map(|entry| entry.unwrap());
+    runs.map(|run| {
+        let files = ["losses.csv", "checkpoints/step-00000020.safetensors"];
+        let name = run.file_name().into_string().unwrap();
+        (name, files.map(|file| fs::read(run.path().join(file)).unwrap()))
+    })
+    .collect()
+}
+
+#[test]
+fn published_grids_have_the_published_runs() {
+    for (name, runs) in
+        [("stability-squared", 160), ("stability-quartic", 160), ("unstable-adam", 4), ("unstable-sgd", 4)]
+    {
+        let (_, text) = PUBLISHED.iter().find(|(published, _)| *published == name).unwrap();
+        assert_eq!(Grid::parse(text).unwrap().runs(&Config::default()).unwrap().len(), runs, "{name}");
+    }
+}
+
+/// By either way of counting, the parts are disjoint and together the whole.
+#[test]
+fn shards_are_a_partition() {
+    let runs = Grid::parse(PUBLISHED[0].1).unwrap().runs(&Config::default()).unwrap();
+    for parts in [1, 3, 7, 200] {
+        for first in [0, 1] {
+            let mut union: Vec<_> =
+                (first..first + parts).flat_map(|index| shard(runs.clone(), index, parts)).collect();
+            union.sort_by_key(|run| runs.iter().position(|other| other == run));
+            assert_eq!(union, runs);
+        }
+    }
+}
+
+/// Two processes at a time, each with one shard, killed again and again, do what one undisturbed process does.
+#[test]
+fn a_disturbed_sweep_equals_an_undisturbed_one() {
+    let directory = grid_directory();
+    alrc_train(directory.path(), &["sweep", "grid.toml", "--out", "whole"]).assert().success();
+    let expected = results(&directory.path().join("whole"));
+    assert_eq!(expected.len(), 8);
+
+    let spawn = |shard: &str| -> Child {
+        std::process::Command::new(assert_cmd::cargo::cargo_bin!("alrc-train"))
+            .current_dir(directory.path())
+            .args(["sweep", "grid.toml", "--out", "parts", "--jobs", "2", "--shard", shard])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let mut random = Random::new(3, Purpose::Order, 0);
+    for _ in 0..5 {
+        let children = [spawn("1/2"), spawn("2/2")];
+        std::thread::sleep(Duration::from_secs_f32(random.between(0.05, 0.4)));
+        for mut child in children {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+    for mut child in [spawn("1/2"), spawn("2/2")] {
+        assert!(child.wait().unwrap().success());
+    }
+    assert!(results(&directory.path().join("parts")) == expected);
+}
+
+#[test]
+fn finished_runs_are_skipped() {
+    let directory = grid_directory();
+    let sweep = || {
+        let arguments = ["sweep", "grid.toml", "--out", "out", "--json", "--repeats", "1"];
+        let output = alrc_train(directory.path(), &arguments).output().unwrap();
+        serde_json::from_slice::<Vec<serde_json::Value>>(&output.stdout).unwrap()
+    };
+    assert!(sweep().iter().all(|run| run["outcome"]["trained"]["steps"] == 20));
+    assert!(sweep().iter().all(|run| run["outcome"]["skipped"]["steps"] == 20));
+}
+
+/// A run that another process holds is left to it.
+#[test]
+fn a_run_in_another_process_is_left_to_it() {
+    let directory = grid_directory();
+    let sweep = ["sweep", "grid.toml", "--out", "out", "--json", "--num-stddevs", "2", "--batch-sizes", "1"];
+    let held = directory.path().join("out/batch-size-1_num-stddev-2_seed-0");
+    fs::create_dir_all(&held).unwrap();
+    let _lock = alrc_cpu_train::files::DirectoryLock::acquire(&held).unwrap().unwrap();
+    let output = alrc_train(directory.path(), &sweep).output().unwrap();
+    let runs: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let held = runs.iter().find(|run| run["name"] == "batch-size-1_num-stddev-2_seed-0").unwrap();
+    assert_eq!(held["outcome"], "elsewhere");
+    assert_eq!(runs.iter().filter(|run| run["outcome"]["trained"].is_object()).count(), runs.len() - 1);
+}
+
+#[test]
+fn the_command_line_changes_the_grid() {
+    let directory = grid_directory();
+    let list = |arguments: &[&str]| {
+        let arguments = [&["sweep", "grid.toml", "--list"], arguments].concat();
+        let output = alrc_train(directory.path(), &arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(list(&[]).len(), 8);
+    assert_eq!(
+        list(&["--batch-sizes", "4", "--num-stddevs", "3,off", "--repeats", "1", "--seed", "5"]),
+        ["batch-size-4_num-stddev-3_seed-5", "batch-size-4_num-stddev-off_seed-5"]
+    );
+    assert_eq!(list(&["--num-stddev", "4", "--shard", "4/4"]), ["batch-size-1_seed-0"]);
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2, "a list writes nothing");
+}
+
+#[test]
+fn bad_grids_are_refused() {
+    let directory = grid_directory();
+    let cases: [(&str, &[&str]); 6] = [
+        ("[vary]\nbatch-sizes = [1]", &["batch-sizes", "did you mean 'batch-size'"]),
+        ("[vary]\nbatch-size = []", &["batch-size", "no value"]),
+        ("[vary]\nbatch-size = [\"many\"]", &["batch-size", "many"]),
+        ("[vary]\nseed = [1]", &["repeats"]),
+        ("repeats = 0", &["0 runs"]),
+        ("[options]\nwidth = 5", &["--width", "even"]),
+    ];
+    for (text, parts) in cases {
+        fs::write(directory.path().join("bad.toml"), text).unwrap();
+        assert_refused(alrc_train(directory.path(), &["sweep", "bad.toml"]), directory.path(), parts);
+    }
+    let unknown = alrc_train(directory.path(), &["sweep", "stability-cubic"]);
+    assert_refused(unknown, directory.path(), &["stability-cubic", "stability-quartic"]);
+    for shard in ["3/2", "1/0", "x", "1"] {
+        let arguments = ["sweep", "grid.toml", "--shard", shard];
+        assert_refused(alrc_train(directory.path(), &arguments), directory.path(), &["--shard", "I/N"]);
+    }
+}

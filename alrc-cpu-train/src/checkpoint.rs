@@ -153,23 +153,32 @@ fn serialize(trainer: &Trainer, counters: &Counters) -> Result<Vec<u8>, SafeTens
     let metadata =
         serde_json::to_string(&metadata).map_err(|error| SafeTensorError::IoError(error.into()))?;
     let mut bytes = safetensors::serialize(views, Some(HashMap::from([(METADATA.to_owned(), metadata)])))?;
+    seal(&mut bytes);
+    Ok(bytes)
+}
+
+/// Makes the last bytes of a checkpoint the checksum of those before.
+pub fn seal(bytes: &mut [u8]) {
     if let Some((content, checksum)) = bytes.split_last_chunk_mut::<CHECKSUM_LEN>() {
         checksum.copy_from_slice(&Sha256::digest(content));
     }
-    Ok(bytes)
 }
 
 /// Brings `trainer`, whose configuration must determine the same results, into the state of a checkpoint; returns the
 /// counters. After an error the trainer holds parts of the state.
 pub fn restore(path: &Path, trainer: &mut Trainer) -> Result<Counters, CheckpointError> {
-    let bytes = read_bytes(path)?;
+    restore_bytes(&read_bytes(path)?, path, trainer)
+}
+
+/// The same with the content of a file that was read from `path`.
+pub fn restore_bytes(bytes: &[u8], path: &Path, trainer: &mut Trainer) -> Result<Counters, CheckpointError> {
     let damaged = |problem: String| CheckpointError::Damaged { path: path.to_owned(), problem };
     let parts = bytes.split_last_chunk::<CHECKSUM_LEN>();
     if parts.is_none_or(|(content, checksum)| Sha256::digest(content)[..] != *checksum) {
         return Err(damaged("is damaged, or no checkpoint: its checksum is wrong".to_owned()));
     }
-    let file = deserialize(path, &bytes)?;
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|source| format_error(path, source))?;
+    let file = deserialize(path, bytes)?;
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|source| format_error(path, source))?;
     let metadata = header.metadata().as_ref().and_then(|metadata| metadata.get(METADATA));
     let metadata: Metadata = metadata
         .and_then(|json| serde_json::from_str(json).ok())

@@ -52,7 +52,7 @@ pub struct StepRecord {
     pub loss: f64,
     /// The same before clipping.
     pub unclipped_loss: f64,
-    /// The limit, where clipping is on.
+    /// The limit; none where clipping is off, and during the warm-up.
     pub limit: Option<f32>,
     /// Images whose loss was clipped.
     pub clipped: u64,
@@ -251,7 +251,7 @@ impl StepRecord {
             step,
             loss: mean(finite().map(|image| f64::from(image.loss)).sum()),
             unclipped_loss: mean(finite().map(|image| image.unclipped_loss).sum()),
-            limit: limits.map(|limits| limits.upper()),
+            limit: limits.map(|limits| limits.upper()).filter(|&limit| limit < f32::MAX),
             clipped: sums.clipped,
             non_finite: sums.non_finite,
             learning_rate,

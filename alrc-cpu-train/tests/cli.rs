@@ -42,6 +42,42 @@ fn config_file_repeats_a_run() {
 }
 
 #[test]
+fn configuration_files_and_options_merge() {
+    let directory = directory();
+    let file = |text: &str| fs::write(directory.path().join("options.toml"), text).unwrap();
+    file("width = 2\nnum-stddev = \"off\"\nseed = 5");
+    let arguments = ["run", "--config", "options.toml", "--steps", "2", "--seed", "6", "--out", "out"];
+    alrc_train(directory.path(), &arguments).assert().success();
+    let config = fs::read_to_string(directory.path().join("out/config.toml")).unwrap();
+    for line in ["width = 2", "num-stddev = \"off\"", "seed = 6", "steps = 2", "batch-size = 16"] {
+        assert!(config.lines().any(|other| other == line), "no '{line}' in {config}");
+    }
+    let cases: [(&str, &[&str]); 4] = [
+        ("lerning-rate = 1", &["options.toml", "lerning-rate", "did you mean 'learning-rate'"]),
+        ("steps = \"many\"", &["options.toml", "steps", "many"]),
+        ("steps = 0", &["--steps", "1 to"]),
+        ("steps =", &["options.toml", "line 1"]),
+    ];
+    for (text, parts) in cases {
+        file(text);
+        let command = alrc_train(directory.path(), &["run", "--config", "options.toml"]);
+        assert_refused(command, directory.path(), parts);
+    }
+}
+
+/// During the warm-up nothing is clipped, whatever the threshold.
+#[test]
+fn a_warm_up_passes_unclipped() {
+    let directory = directory();
+    run(directory.path(), &["--num-stddev", "0", "--warm-up", "8", "--out", "out"]).assert().success();
+    let losses = fs::read_to_string(directory.path().join("out/losses.csv")).unwrap();
+    let rows: Vec<Vec<&str>> = losses.lines().skip(1).map(|row| row.split(',').collect()).collect();
+    // Columns 3 and 4: limit and images clipped.
+    assert!(rows[..8].iter().all(|row| row[3].is_empty() && row[4] == "0"));
+    assert!(rows[8..].iter().all(|row| !row[3].is_empty()) && rows[8..].iter().any(|row| row[4] != "0"));
+}
+
+#[test]
 fn bits_do_not_depend_on_threads() {
     let directory = directory();
     for threads in ["1", "2", "3", "5"] {

@@ -6,7 +6,14 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: ([f32; 6], Vec<f32>)| {
     let ([num_stddev, decay1, decay2, mu1, mu2, epsilon], losses) = input;
-    let config = Config { num_stddev, decay1, decay2, start: Start::Estimate { mu1, mu2 }, epsilon, ..Config::default() };
+    let config = Config {
+        num_stddev,
+        decay1,
+        decay2,
+        start: Start::Estimate { mu1, mu2 },
+        epsilon,
+        ..Config::default()
+    };
     let Ok(mut alrc) = Alrc::new(config) else { return };
     for loss in losses {
         let before = alrc;

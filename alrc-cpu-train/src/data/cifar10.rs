@@ -77,7 +77,7 @@ pub fn read(path: &Path) -> Result<Dataset, DataError> {
 }
 
 /// Appends the records of one file.
-fn parse(file: &str, bytes: &[u8], records: &mut Vec<Record>) -> Result<(), DataError> {
+pub fn parse(file: &str, bytes: &[u8], records: &mut Vec<Record>) -> Result<(), DataError> {
     let (stored, rest) = bytes.as_chunks::<STORED_SIZE>();
     if stored.is_empty() || !rest.is_empty() {
         return Err(DataError::Size { file: file.to_owned(), size: bytes.len() });

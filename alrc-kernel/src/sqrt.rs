@@ -55,16 +55,44 @@ fn integer_root(n: u128) -> u128 {
 
 #[cfg(test)]
 mod tests {
-    /// Every 1,021st f32, and as many f64 spread over all bit patterns.
+    fn assert_f32(bits: u32) {
+        let x = f32::from_bits(bits);
+        let (own, expected) = (super::f32(x), f32::sqrt(x));
+        assert!(own.to_bits() == expected.to_bits() || own.is_nan() && expected.is_nan(), "{x:e}");
+    }
+
+    fn assert_f64(bits: u64) {
+        let x = f64::from_bits(bits);
+        let (own, expected) = (super::f64(x), f64::sqrt(x));
+        assert!(own.to_bits() == expected.to_bits() || own.is_nan() && expected.is_nan(), "{x:e}");
+    }
+
     #[test]
-    fn agrees_with_the_processor() {
-        for bits in (0..=u32::MAX).step_by(1_021) {
-            let x = f32::from_bits(bits);
-            let (own, expected) = (super::f32(x), f32::sqrt(x));
-            assert!(own.to_bits() == expected.to_bits() || own.is_nan() && expected.is_nan(), "{x:e}");
-            let x = f64::from_bits(u64::from(bits).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-            let (own, expected) = (super::f64(x), f64::sqrt(x));
-            assert!(own.to_bits() == expected.to_bits() || own.is_nan() && expected.is_nan(), "{x:e}");
+    fn f32_agrees_with_the_processor() {
+        (0..=u32::MAX).step_by(1_021).for_each(assert_f32);
+    }
+
+    /// `cargo test --release -p alrc-kernel -- --ignored`
+    #[test]
+    #[ignore = "takes a minute"]
+    fn every_f32_agrees_with_the_processor() {
+        std::thread::scope(|scope| {
+            for residue in 0..8 {
+                scope.spawn(move || (residue..=u32::MAX).step_by(8).for_each(assert_f32));
+            }
+        });
+    }
+
+    /// A million bit patterns, every power of two, and their neighbours.
+    #[test]
+    fn f64_agrees_with_the_processor() {
+        (0..1_000_000_u64).for_each(|index| assert_f64(index.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        for exponent in 0..=0x7ff_u64 {
+            for sign in [0, 1 << 63] {
+                let power = sign | exponent << 52;
+                (0..64).for_each(|bit| assert_f64(power ^ (1_u64 << bit)));
+                [power, power + 1, power.wrapping_sub(1)].into_iter().for_each(assert_f64);
+            }
         }
     }
 }

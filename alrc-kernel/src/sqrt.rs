@@ -55,6 +55,8 @@ fn integer_root(n: u128) -> u128 {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     fn assert_f32(bits: u32) {
         let x = f32::from_bits(bits);
         let (own, expected) = (super::f32(x), f32::sqrt(x));

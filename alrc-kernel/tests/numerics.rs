@@ -78,6 +78,17 @@ fn small_deviations_from_a_large_mean_keep_their_digits() {
     assert!(published.is_nan() || published > 1.0, "the published rule: {published} deviations");
 }
 
+/// A step of 0.001 times 0.25 is below half a unit in the last place of 1e4; many are not.
+#[test]
+fn the_mean_does_not_stall() {
+    let start = Start::Estimate { mu1: 9_999.75_f32, mu2: 1.1e8 };
+    let mut alrc = Alrc::new(Config { start, ..Config::default() }).unwrap();
+    for _ in 0..20_000 {
+        alrc.step(1e4);
+    }
+    assert!((alrc.mu1() - 1e4).abs() < 1e-3, "{}", alrc.mu1());
+}
+
 /// The textbook rule on raw moments in f64, with separate decays.
 #[test]
 fn f32_follows_raw_moments_in_f64() {

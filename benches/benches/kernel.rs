@@ -53,7 +53,7 @@ fn losses<F: Float>(one_in: u64) -> Vec<F> {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let bits = random >> 33;
         let usual = 20.0 + (bits % 1_000) as f64 / 100.0;
-        F::from_f64(if one_in > 0 && bits % one_in == 0 { 1_000.0 * usual } else { usual })
+        F::from_f64(if one_in > 0 && bits.is_multiple_of(one_in) { 1_000.0 * usual } else { usual })
     };
     (0..BATCH).map(|_| loss()).collect()
 }

@@ -3,6 +3,7 @@
 mod compare;
 mod info;
 mod options;
+mod report;
 mod run;
 mod sweep;
 
@@ -15,6 +16,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::config::ConfigError;
 use crate::experiment::run::RunError;
+use crate::report::ReportError;
 use crate::signal::Stop;
 
 /// Trains the CIFAR-10 supersampling network with adaptive learning rate clipping.
@@ -36,6 +38,8 @@ enum Command {
     Run(run::Run),
     /// A grid of runs, resumable and divisible
     Sweep(sweep::Sweep),
+    /// The results of runs: the paper's table, learning curves, and one page with everything
+    Report(report::Report),
     /// What this machine offers and what would be used
     Info(info::Info),
 }
@@ -49,11 +53,13 @@ enum Failure {
     Usage(String),
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error(transparent)]
+    Report(#[from] ReportError),
     #[error("{0}")]
     Diverged(String),
     #[error("cannot listen for Ctrl-C: {0}")]
     Signals(io::Error),
-    #[error("cannot write the summary: {0}")]
+    #[error("cannot print the result: {0}")]
     Json(#[from] serde_json::Error),
 }
 
@@ -63,8 +69,9 @@ impl Failure {
         match self {
             Self::Config(_) | Self::Usage(_) => 2,
             Self::Run(error) if error.is_usage() => 2,
+            Self::Report(error) if error.is_usage() => 2,
             Self::Diverged(_) => 3,
-            Self::Run(_) | Self::Signals(_) | Self::Json(_) => 1,
+            Self::Run(_) | Self::Report(_) | Self::Signals(_) | Self::Json(_) => 1,
         }
     }
 }
@@ -88,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Compare(command) => command.execute(),
         Command::Run(command) => command.execute(),
         Command::Sweep(command) => command.execute(),
+        Command::Report(command) => command.execute(),
         Command::Info(command) => command.execute(),
     };
     result.unwrap_or_else(|failure| {

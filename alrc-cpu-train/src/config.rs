@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use alrc_kernel::Start;
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use toml::Table;
@@ -12,6 +13,7 @@ use crate::conv::Algorithm;
 use crate::data::sampler::Order;
 use crate::loss::Loss;
 use crate::optim::{OptimizerKind, Schedule};
+use crate::simd::{self, InstructionSet};
 
 /// A setting that is on or off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -72,6 +74,9 @@ pub struct Config {
     pub threads: usize,
     /// Implementation of the convolutions.
     pub conv: Algorithm,
+    /// Instruction set of the convolutions.
+    #[serde(default)]
+    pub simd: simd::Choice,
     /// Augmentation.
     pub augment: Switch,
     /// Order of the images.
@@ -103,6 +108,7 @@ impl Default for Config {
             seed: 0,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             conv: Algorithm::Auto,
+            simd: simd::Choice::Auto,
             augment: Switch::On,
             order: Order::Shuffled,
             init: None,
@@ -111,7 +117,7 @@ impl Default for Config {
 }
 
 /// Options that a resumed run may change: those that do not determine its results, or only how they are rounded.
-const NEUTRAL: [&str; 7] = ["data", "init", "steps", "threads", "conv", "checkpoint-every", "keep"];
+const NEUTRAL: [&str; 8] = ["data", "init", "steps", "threads", "conv", "simd", "checkpoint-every", "keep"];
 
 /// Why a table of options is no configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -179,6 +185,7 @@ impl Config {
             (2..=4096).contains(&width) && width.is_multiple_of(2),
         )?;
         check("seed", &self.seed, "0 to 9223372036854775807", i64::try_from(self.seed).is_ok())?;
+        self.instruction_set()?;
         check("threads", &self.threads, "1 to 1024", (1..=1024).contains(&self.threads))
     }
 
@@ -230,6 +237,18 @@ impl Config {
             None => format!("no --{option}"),
         };
         Some((describe(other), describe(&own)))
+    }
+
+    /// The instruction set of the convolutions.
+    pub fn instruction_set(&self) -> Result<InstructionSet, ConfigError> {
+        self.simd.resolve().ok_or_else(|| ConfigError {
+            option: "simd",
+            value: self
+                .simd
+                .to_possible_value()
+                .map_or_else(String::new, |value| value.get_name().to_owned()),
+            permitted: "`auto`, or an instruction set that this processor has (`alrc-train info` lists them)",
+        })
     }
 
     /// The configuration of the clipping, if it is on.

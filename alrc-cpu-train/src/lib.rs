@@ -22,5 +22,6 @@ pub mod random;
 pub mod record;
 pub mod report;
 pub mod signal;
+pub mod simd;
 pub mod tensor;
 pub mod train;

@@ -6,6 +6,7 @@ use alrc_kernel::{Alrc, BatchSums, Limits};
 use rayon::prelude::*;
 
 use crate::config::Config;
+use crate::conv::Workspace;
 use crate::data::sampler::Sampler;
 use crate::data::{Dataset, SIDE, preprocess};
 use crate::loss::ImageLoss;
@@ -41,6 +42,7 @@ pub struct Trainer {
     gradients: Gradients,
     targets: Tensor,
     parameter_gradients: Buffer,
+    workspace: Workspace,
 }
 
 /// What one step did.
@@ -78,10 +80,14 @@ pub struct ImageRecord {
 }
 
 impl Trainer {
-    /// A network before its first step, on at least one image. `config` must be valid.
+    /// A network before its first step, on at least one image.
+    ///
+    /// # Panics
+    /// Where `config` is not valid.
     pub fn new(config: Config, dataset: impl Into<Arc<Dataset>>) -> Self {
         let dataset = dataset.into();
-        let network = Network::new(config.width, SIZE, config.conv);
+        let set = config.instruction_set().expect("a valid configuration");
+        let network = Network::new(config.width, SIZE, config.conv, set);
         let parameters = network.initial_parameters(config.seed);
         let group = config.batch_size.min(GROUP);
         Self {
@@ -93,6 +99,7 @@ impl Trainer {
             gradients: network.gradients(group),
             targets: Tensor::zeros(group, SIZE, CHANNELS),
             parameter_gradients: network.layout().zeros(),
+            workspace: Workspace::default(),
             config,
             dataset,
             network,
@@ -111,7 +118,7 @@ impl Trainer {
         for first in (0..batch_size).step_by(GROUP) {
             let group = GROUP.min(batch_size - first);
             self.load(self.step * batch_size as u64 + first as u64, group);
-            self.network.forward(&self.parameters, group, &mut self.activations);
+            self.network.forward(&self.parameters, group, &mut self.activations, &mut self.workspace);
             let losses = self.losses(group);
             let records = clip(&losses, limits, &mut sums);
             self.differentiate_losses(&losses, &records);
@@ -121,6 +128,7 @@ impl Trainer {
                 &self.activations,
                 &mut self.gradients,
                 &mut self.parameter_gradients,
+                &mut self.workspace,
             );
             images.extend(records);
         }
@@ -197,8 +205,8 @@ impl Trainer {
 
     /// Writes the gradient of the batch's mean clipped loss with respect to the network's output.
     fn differentiate_losses(&mut self, losses: &[ImageLoss], records: &[ImageRecord]) {
-        for (image, (&loss, record)) in losses.iter().zip(records).enumerate() {
-            let gradient = self.gradients.output.image_mut(image);
+        let gradients = self.gradients.current.chunks_exact_mut(self.targets.image_len());
+        for (image, ((&loss, record), gradient)) in losses.iter().zip(records).zip(gradients).enumerate() {
             if (loss.value as f32).is_finite() {
                 let factor = f64::from(record.scale) / self.config.batch_size as f64;
                 let (output, target) = (self.activations.output().image(image), self.targets.image(image));

@@ -7,7 +7,6 @@ use serde_json::{Map, Value, json};
 
 use super::Failure;
 use crate::config::Config;
-use crate::conv::Algorithm;
 use crate::data::SIDE;
 use crate::model::Network;
 use crate::tensor::ImageSize;
@@ -25,7 +24,8 @@ impl Info {
     pub(super) fn execute(self) -> Result<ExitCode, Failure> {
         let config = Config::default();
         let size = ImageSize { height: SIDE, width: SIDE };
-        let network = Network::new(config.width, size, Algorithm::Auto);
+        let set = config.instruction_set()?;
+        let network = Network::new(config.width, size, config.conv, set);
         let layers: Map<String, Value> =
             network.implementations().map(|(layer, name)| (layer.to_owned(), name.into())).collect();
         let info = json!({

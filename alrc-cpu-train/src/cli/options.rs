@@ -12,6 +12,7 @@ use crate::conv::Algorithm;
 use crate::data::sampler::Order;
 use crate::loss::Loss;
 use crate::optim::{OptimizerKind, Schedule};
+use crate::simd;
 
 /// Options of a run. What is not given comes from the configuration file, else from the command's defaults.
 #[derive(Clone, Debug, Args, Serialize)]
@@ -70,6 +71,9 @@ pub(super) struct Options {
     /// Implementation of the convolutions
     #[arg(long)]
     conv: Option<Algorithm>,
+    /// Vector instructions
+    #[arg(long)]
+    simd: Option<simd::Choice>,
     /// Random flips, brightness and contrast
     #[arg(long)]
     augment: Option<Switch>,

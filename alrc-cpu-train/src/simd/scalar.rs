@@ -75,7 +75,7 @@ impl Simd for Scalar {
 
     #[inline(always)]
     fn passing(self, vector: Array) -> u32 {
-        let bit = |lane: usize| u32::from(!(vector[lane] <= 0.0)) << lane;
+        let bit = |lane: usize| u32::from(vector[lane] > 0.0 || vector[lane].is_nan()) << lane;
         (0..Self::LANES).map(bit).sum()
     }
 

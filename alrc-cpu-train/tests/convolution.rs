@@ -269,6 +269,29 @@ proptest! {
         }
     }
 
+    /// A weight that no product reached has a gradient of exactly zero, which Adam would enlarge otherwise.
+    #[test]
+    fn no_rounding_where_the_gradient_is_zero(case in cases(20, 11), rows in any::<[prop::sample::Index; 2]>()) {
+        let mut case = case;
+        let Case { shape, size, .. } = case;
+        let keep_row = |values: &mut [f64], channels: usize, kept: usize| {
+            for (row, values) in values.chunks_exact_mut(size.width * channels).enumerate() {
+                if row % size.height != kept {
+                    values.fill(0.0);
+                }
+            }
+        };
+        keep_row(&mut case.input, shape.in_channels, rows[0].index(size.height));
+        keep_row(&mut case.output_gradient, shape.out_channels, rows[1].index(size.height));
+        for (name, convolution) in implementations(shape) {
+            let actual = case.actual(convolution.as_ref());
+            let expected = case.expected(Some(&actual.mask));
+            for (actual, expected) in actual.weight_gradient.iter().zip(expected.weight_gradient) {
+                prop_assert!(expected != 0.0 || *actual == 0.0, "{name}: {actual:e} for zero");
+            }
+        }
+    }
+
     /// A NaN in the input reaches the output through bias, ReLU and skip connection.
     #[test]
     fn nan_reaches_the_output(case in cases(9, 6)) {

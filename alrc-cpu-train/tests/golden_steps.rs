@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use alrc_cpu_train::checkpoint;
 use alrc_cpu_train::config::{Config, Switch};
-use alrc_cpu_train::conv::Algorithm;
+use alrc_cpu_train::conv::{Algorithm, Workspace};
 use alrc_cpu_train::data::sampler::Order;
 use alrc_cpu_train::data::{Dataset, Record};
 use alrc_cpu_train::loss::Loss;
+use alrc_cpu_train::model::CHANNELS;
 use alrc_cpu_train::optim::{OptimizerKind, Schedule};
 use alrc_cpu_train::train::Trainer;
 use common::{assert_close, rms, tolerance};
@@ -87,12 +88,21 @@ impl Golden {
 
 /// `[rows, columns, channels]` in the order of PyTorch, `[channels, rows, columns]`.
 fn channels_first(image: &[f32]) -> Vec<f32> {
-    (0..image.len()).map(|index| image[index % 1024 * 3 + index / 1024]).collect()
+    (0..image.len()).map(|index| image[index % 1024 * CHANNELS + index / 1024]).collect()
+}
+
+/// The other way round.
+fn channels_last(image: &[f32]) -> Vec<f32> {
+    (0..image.len()).map(|index| image[index % CHANNELS * 1024 + index / CHANNELS]).collect()
 }
 
 fn replay(golden: &Golden, algorithm: Algorithm) {
     let config = golden.config(algorithm);
-    let adam = config.optimizer == OptimizerKind::Adam;
+    let update_bound = match (config.optimizer, algorithm) {
+        (OptimizerKind::Adam, _) => tolerance::ADAM_UPDATE,
+        (OptimizerKind::Sgd, Algorithm::Auto | Algorithm::Winograd) => tolerance::WINOGRAD_SGD_UPDATE,
+        (OptimizerKind::Sgd, Algorithm::Direct | Algorithm::Reference) => tolerance::SGD_UPDATE,
+    };
     let mut trainer = Trainer::new(config, golden.dataset());
     let layout = trainer.network.layout().clone();
     checkpoint::read_parameters(&golden.path, &layout, &mut trainer.parameters).unwrap();
@@ -125,8 +135,7 @@ fn replay(golden: &Golden, algorithm: Algorithm) {
         let actual = part.to_file_order(&trainer.parameters[part.range.clone()]);
         let error = rms(actual.iter().zip(&after).map(|(&a, e)| f64::from(a) - e));
         let update = rms(after.iter().zip(&before).map(|(a, b)| a - b));
-        let bound = if adam { tolerance::ADAM_UPDATE } else { tolerance::SGD_UPDATE };
-        assert!(error <= bound * update, "{}: error {error:e} of an update of {update:e}", part.name);
+        assert!(error <= update_bound * update, "{}: error {error:e} of an update of {update:e}", part.name);
     }
 }
 
@@ -146,6 +155,52 @@ fn check_first_step(golden: &Golden, trainer: &Trainer) {
         // Single entries move where rounding flips a ReLU; the root mean square hardly does.
         assert_close(&part.name, &actual, &expected, tolerance::GRADIENT_RMS, tolerance::GRADIENT_MAX);
     }
+}
+
+/// By the same ReLUs, the fast path's gradients are those of the reference, entry by entry.
+fn compare_gradients_by_the_same_relus(golden: &Golden) {
+    let networks = [Algorithm::Auto, Algorithm::Reference].map(|algorithm| {
+        let mut trainer = Trainer::new(golden.config(algorithm), golden.dataset());
+        let layout = trainer.network.layout().clone();
+        checkpoint::read_parameters(&golden.path, &layout, &mut trainer.parameters).unwrap();
+        trainer
+    });
+    let [fast, reference] = networks;
+    let images = reference.config.batch_size;
+    let Trainer { network, parameters, .. } = &reference;
+    let mut workspace = Workspace::default();
+    let mut activations = network.activations(images);
+    let inputs = golden.values("input").into_iter().map(|x| x as f32).collect::<Vec<_>>();
+    for (index, input) in inputs.chunks_exact(CHANNELS * 1024).enumerate() {
+        activations.input.image_mut(index).copy_from_slice(&channels_last(input));
+    }
+    network.forward(parameters, images, &mut activations, &mut workspace);
+    let [actual, expected] = [&fast, &reference].map(|trainer| {
+        let mut gradients = network.gradients(images);
+        let mut parameter_gradients = network.layout().zeros();
+        let errors = activations.output().images(0..images);
+        gradients.current[..errors.len()].copy_from_slice(errors);
+        trainer.network.backward(
+            parameters,
+            images,
+            &activations,
+            &mut gradients,
+            &mut parameter_gradients,
+            &mut workspace,
+        );
+        parameter_gradients
+    });
+    for part in network.layout().parts() {
+        let expected: Vec<_> = expected[part.range.clone()].iter().map(|&x| f64::from(x)).collect();
+        let (rms_bound, max_bound) = (tolerance::MASKED_GRADIENT_RMS, tolerance::MASKED_GRADIENT_MAX);
+        assert_close(&part.name, &actual[part.range.clone()], &expected, rms_bound, max_bound);
+    }
+}
+
+#[test]
+fn gradients_by_the_same_relus() {
+    compare_gradients_by_the_same_relus(&small("training_steps_small_squared_sgd"));
+    compare_gradients_by_the_same_relus(&small("training_steps_small_quartic_adam_alrc"));
 }
 
 fn small(name: &str) -> Golden {

@@ -98,6 +98,12 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the token proves AVX-512F.
+        unsafe { _mm512_max_ps(a, b) }
+    }
+
+    #[inline(always)]
     fn keep(self, bits: u32, vector: __m512) -> __m512 {
         // SAFETY: the token proves AVX-512F.
         unsafe { _mm512_maskz_mov_ps(bits as __mmask16, vector) }

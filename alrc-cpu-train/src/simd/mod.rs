@@ -88,6 +88,9 @@ pub trait Simd: Copy + Debug + Send + Sync + 'static {
     /// The square root of each lane.
     fn sqrt(self, a: Self::Vector) -> Self::Vector;
 
+    /// The greater of a and b; either where one of them is NaN.
+    fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+
     /// The lanes whose bits are set, and zeros, whatever they held, for the others.
     fn keep(self, bits: u32, vector: Self::Vector) -> Self::Vector;
 

@@ -78,6 +78,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn max(self, a: f32x8, b: f32x8) -> f32x8 {
+        a.fast_max(b)
+    }
+
+    #[inline(always)]
     fn keep(self, bits: u32, vector: f32x8) -> f32x8 {
         let all = |lane: usize| f32::from_bits((bits >> lane & 1).wrapping_neg());
         f32x8::new(std::array::from_fn(all)) & vector

@@ -69,6 +69,11 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
+    fn max(self, a: Array, b: Array) -> Array {
+        std::array::from_fn(|lane| if a[lane] > b[lane] { a[lane] } else { b[lane] })
+    }
+
+    #[inline(always)]
     fn keep(self, bits: u32, vector: Array) -> Array {
         std::array::from_fn(|lane| if bits >> lane & 1 == 1 { vector[lane] } else { 0.0 })
     }

@@ -22,8 +22,16 @@ pub(crate) mod tolerance {
     pub(crate) const GRADIENT_RMS: f64 = 1e-3;
     /// As above, the worst entry.
     pub(crate) const GRADIENT_MAX: f64 = 5e-2;
-    /// Parameters after three steps of gradient descent, relative to the update.
+    /// The same where both sides went by the same activations and so by the same ReLUs: ten convolutions in a row.
+    pub(crate) const MASKED_GRADIENT_RMS: f64 = 2e-6;
+    /// As above, the worst entry.
+    pub(crate) const MASKED_GRADIENT_MAX: f64 = 2e-5;
+    /// Parameters after three steps of gradient descent, relative to the update, if every product of the definition
+    /// is computed.
     pub(crate) const SGD_UPDATE: f64 = 1e-4;
+    /// The same for Winograd's algorithm, which rounds the arguments of ReLUs some ten times as coarsely, so that more
+    /// of them fall on the other side of 0: three flips in a layer of 32 biases are 1e-4.
+    pub(crate) const WINOGRAD_SGD_UPDATE: f64 = 2e-4;
     /// The same for Adam, whose first steps divide small gradients by their own size and so amplify rounding.
     pub(crate) const ADAM_UPDATE: f64 = 0.03;
 }

@@ -132,6 +132,21 @@ fn clear_padding<S: Simd>(inputs: usize, panel: &mut [f32]) {
     }
 }
 
+/// A gradient that is smaller than this part of the largest frequency that it was computed from is rounding error, and
+/// taken to be zero.
+///
+/// Where the channels of the input or of the output gradient are mostly zero, a tap may have a gradient of exactly
+/// zero, which here is a difference of large terms. What rounding leaves of it is far below the error that any other
+/// entry may have, but Adam divides by the gradient's own size, and would move the weight at random as fast as those
+/// that matter.
+const NOISE: f32 = 2.0 * f32::EPSILON;
+
+/// |x|
+#[inline(always)]
+fn magnitude<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
+    simd.max(x, simd.sub(simd.splat(0.0), x))
+}
+
 /// Adds dW = G' dU G to the gradient of the weights.
 pub(super) fn add_weight_gradient<S: Simd>(simd: S, shape: Shape, transformed: &[f32], gradient: &mut [f32]) {
     /// Inputs in one piece of work.
@@ -153,20 +168,25 @@ pub(super) fn add_weight_gradient<S: Simd>(simd: S, shape: Shape, transformed: &
                     let input = piece * PIECE + row;
                     for output in (0..outputs).step_by(S::LANES) {
                         let (panel, lane) = (output / S::PANEL, output % S::PANEL);
+                        let mut frequencies = [[simd.splat(0.0); WINDOW]; WINDOW];
+                        let mut largest = simd.splat(0.0);
+                        for (frequency, value) in frequencies.as_flattened_mut().iter_mut().enumerate() {
+                            let at = ((frequency * panels + panel) * padded + input) * S::PANEL + lane;
+                            *value = simd.load(&transformed[at..at + S::LANES]);
+                            largest = simd.max(largest, magnitude(simd, *value));
+                        }
                         let sums = both_ways(
                             simd,
                             WeightGradient,
                             #[inline(always)]
-                            |down: usize, right: usize| {
-                                let frequency = down * WINDOW + right;
-                                let at = ((frequency * panels + panel) * padded + input) * S::PANEL + lane;
-                                simd.load(&transformed[at..at + S::LANES])
-                            },
+                            |down: usize, right: usize| frequencies[down][right],
                         );
+                        let noise = simd.mul(simd.splat(NOISE), largest);
                         for (taps, sums) in taps.chunks_exact_mut(KERNEL).zip(sums) {
                             for (tap, sum) in taps.iter_mut().zip(sums) {
+                                let significant = simd.passing(simd.sub(magnitude(simd, sum), noise));
                                 let to = &mut tap[row * outputs + output..(row + 1) * outputs];
-                                simd.store(simd.add(simd.load(to), sum), to);
+                                simd.store(simd.add(simd.load(to), simd.keep(significant, sum)), to);
                             }
                         }
                     }

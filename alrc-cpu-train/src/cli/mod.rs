@@ -3,6 +3,7 @@
 mod compare;
 mod info;
 mod options;
+mod replay;
 mod report;
 mod run;
 mod sweep;
@@ -40,6 +41,8 @@ enum Command {
     Sweep(sweep::Sweep),
     /// The results of runs: the paper's table, learning curves, and one page with everything
     Report(report::Report),
+    /// Apply clipping to a loss curve that was logged, to choose its parameters before training
+    Replay(replay::Replay),
     /// What this machine offers and what would be used
     Info(info::Info),
 }
@@ -96,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::Run(command) => command.execute(),
         Command::Sweep(command) => command.execute(),
         Command::Report(command) => command.execute(),
+        Command::Replay(command) => command.execute(),
         Command::Info(command) => command.execute(),
     };
     result.unwrap_or_else(|failure| {

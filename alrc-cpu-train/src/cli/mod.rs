@@ -1,6 +1,7 @@
 //! The command line: arguments, and calls into the library.
 
 mod compare;
+mod data;
 mod info;
 mod options;
 mod replay;
@@ -16,6 +17,8 @@ use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 
 use crate::config::ConfigError;
+use crate::data::fetch::FetchError;
+use crate::data::verify::VerifyError;
 use crate::experiment::run::RunError;
 use crate::report::ReportError;
 use crate::signal::Stop;
@@ -43,6 +46,8 @@ enum Command {
     Report(report::Report),
     /// Apply clipping to a loss curve that was logged, to choose its parameters before training
     Replay(replay::Replay),
+    /// Download, check and look at the images of CIFAR-10
+    Data(data::Data),
     /// What this machine offers and what would be used
     Info(info::Info),
 }
@@ -58,6 +63,10 @@ enum Failure {
     Run(#[from] RunError),
     #[error(transparent)]
     Report(#[from] ReportError),
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
     #[error("{0}")]
     Diverged(String),
     #[error("cannot listen for Ctrl-C: {0}")]
@@ -70,11 +79,12 @@ impl Failure {
     /// 2: the options or the data must be mended; 3: training diverged; 1: anything else.
     fn status(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Usage(_) => 2,
+            Self::Config(_) | Self::Usage(_) | Self::Verify(_) => 2,
+            Self::Fetch(FetchError::Occupied(_)) => 2,
             Self::Run(error) if error.is_usage() => 2,
             Self::Report(error) if error.is_usage() => 2,
             Self::Diverged(_) => 3,
-            Self::Run(_) | Self::Report(_) | Self::Signals(_) | Self::Json(_) => 1,
+            Self::Run(_) | Self::Report(_) | Self::Fetch(_) | Self::Signals(_) | Self::Json(_) => 1,
         }
     }
 }
@@ -100,6 +110,7 @@ pub fn main() -> ExitCode {
         Command::Sweep(command) => command.execute(),
         Command::Report(command) => command.execute(),
         Command::Replay(command) => command.execute(),
+        Command::Data(command) => command.execute(),
         Command::Info(command) => command.execute(),
     };
     result.unwrap_or_else(|failure| {

@@ -336,7 +336,7 @@ fn proxies_are_used() {
     let mut command = fetch(directory.path(), &archive, &["http://images.invalid/data.tar.gz"]);
     command.env("HTTP_PROXY", address).env("ALL_PROXY", address);
     assert_fetched(command, directory.path());
-    assert!(proxy.requests.lock().unwrap()[0].0.contains("images.invalid"));
+    assert!(proxy.requests.lock().unwrap()[0].line.contains("images.invalid"));
 }
 
 /// Nothing of a hostile archive is unpacked, inside or outside of the directory.

@@ -3,6 +3,7 @@
 mod compare;
 mod data;
 mod info;
+mod manual;
 mod options;
 mod replay;
 mod report;
@@ -12,7 +13,7 @@ mod sweep;
 use std::io;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 
@@ -50,6 +51,10 @@ enum Command {
     Data(data::Data),
     /// What this machine offers and what would be used
     Info(info::Info),
+    /// Completions of a shell, for this program's commands and options
+    Completions(manual::Completions),
+    /// Manual pages
+    Man(manual::Man),
 }
 
 /// Why a command failed.
@@ -73,18 +78,24 @@ enum Failure {
     Signals(io::Error),
     #[error("cannot print the result: {0}")]
     Json(#[from] serde_json::Error),
+    #[error("cannot write the manual: {0}")]
+    Manual(io::Error),
 }
 
 impl Failure {
     /// 2: the options or the data must be mended; 3: training diverged; 1: anything else.
     fn status(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Usage(_) | Self::Verify(_) => 2,
-            Self::Fetch(FetchError::Occupied(_)) => 2,
+            Self::Config(_) | Self::Usage(_) | Self::Verify(_) | Self::Fetch(FetchError::Occupied(_)) => 2,
             Self::Run(error) if error.is_usage() => 2,
             Self::Report(error) if error.is_usage() => 2,
             Self::Diverged(_) => 3,
-            Self::Run(_) | Self::Report(_) | Self::Fetch(_) | Self::Signals(_) | Self::Json(_) => 1,
+            Self::Run(_)
+            | Self::Report(_)
+            | Self::Fetch(_)
+            | Self::Signals(_)
+            | Self::Json(_)
+            | Self::Manual(_) => 1,
         }
     }
 }
@@ -112,6 +123,8 @@ pub fn main() -> ExitCode {
         Command::Replay(command) => command.execute(),
         Command::Data(command) => command.execute(),
         Command::Info(command) => command.execute(),
+        Command::Completions(command) => command.execute(Cli::command()),
+        Command::Man(command) => command.execute(Cli::command()),
     };
     result.unwrap_or_else(|failure| {
         eprintln!("error: {failure}");

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 /// A request.
+#[derive(Clone)]
 pub(crate) struct Request {
     /// Its first line.
     pub(crate) line: String,
@@ -19,8 +20,8 @@ pub(crate) struct Request {
 pub(crate) struct Server {
     /// `http://ADDRESS/data.tar.gz`
     pub(crate) url: String,
-    /// First lines and first bytes of the requests so far.
-    pub(crate) requests: Arc<Mutex<Vec<(String, Option<usize>)>>>,
+    /// The requests so far.
+    pub(crate) requests: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Server {
@@ -36,7 +37,7 @@ impl Server {
                 let (seen, answer) = (Arc::clone(&seen), Arc::clone(&answer));
                 thread::spawn(move || {
                     let Some(request) = read(&stream) else { return };
-                    seen.lock().unwrap().push((request.line.clone(), request.from));
+                    seen.lock().unwrap().push(request.clone());
                     answer(&request, &mut stream);
                 });
             }
@@ -46,7 +47,7 @@ impl Server {
 
     /// First bytes that were asked for, one a request.
     pub(crate) fn ranges(&self) -> Vec<Option<usize>> {
-        self.requests.lock().unwrap().iter().map(|request| request.1).collect()
+        self.requests.lock().unwrap().iter().map(|request| request.from).collect()
     }
 }
 
@@ -80,7 +81,7 @@ pub(crate) fn serve(bytes: &[u8], most: usize, request: &Request, stream: &mut T
     match request.from {
         None => head(stream, "200 OK", &[length]),
         Some(_) if rest.is_empty() => {
-            head(stream, "416 Range Not Satisfiable", &["Content-Length: 0".into()])
+            head(stream, "416 Range Not Satisfiable", &["Content-Length: 0".into()]);
         }
         Some(_) => {
             let range = format!("Content-Range: bytes {from}-{}/{}", bytes.len() - 1, bytes.len());

@@ -26,7 +26,8 @@ const COMMANDS: [&str; 11] = [
 ];
 
 fn output(directory: &Path, arguments: &[&str]) -> String {
-    let output = alrc_train(directory, arguments).output().unwrap();
+    // As on a wide terminal, where no line is broken.
+    let output = alrc_train(directory, arguments).env("COLUMNS", "1000").output().unwrap();
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -76,6 +77,25 @@ fn every_command_has_help_with_examples() {
         assert!(help.contains("Usage:") && help.contains("Examples:"), "{command}: {help}");
         assert!(help.contains(&format!("  alrc-train {command}")), "{command}: {help}");
     }
+}
+
+/// Every command line of the README and of the examples has known options with permitted values.
+#[test]
+fn documented_commands_are_accepted() {
+    let directory = directory();
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();
+    let help: Vec<String> = COMMANDS.iter().map(|command| help(directory.path(), command)).collect();
+    let lines = readme.lines().chain(help.iter().flat_map(|help| help.lines()));
+    let commands = lines.filter_map(|line| line.trim_start().strip_prefix("alrc-train "));
+    let mut count = 0;
+    for command in commands {
+        let words = command.split(' ').take_while(|word| !["|", ">"].contains(word));
+        // Help is shown, and nothing done, if everything before it is right.
+        output(directory.path(), &words.chain(["--help"]).collect::<Vec<_>>());
+        count += 1;
+    }
+    assert!(count > 25, "{count} commands");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "something was written");
 }
 
 #[test]

@@ -7,7 +7,7 @@ pub mod preprocess;
 pub mod preview;
 pub mod sampler;
 pub mod synthetic;
-mod unpack;
+pub mod unpack;
 pub mod verify;
 
 /// Rows and columns of an image.

@@ -113,6 +113,9 @@ impl Default for Config {
 /// Options that a resumed run may change: those that do not determine its results, or only how they are rounded.
 const NEUTRAL: [&str; 7] = ["data", "init", "steps", "threads", "conv", "checkpoint-every", "keep"];
 
+/// Options in which ranks that train together may differ.
+const OWN: [&str; 4] = ["data", "init", "threads", "keep"];
+
 /// Why a table of options is no configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TableError {
@@ -223,13 +226,15 @@ impl Config {
     /// The first option in which `other`, a table of [`defining`](Self::defining) options, differs from this
     /// configuration, there and here.
     pub fn first_difference(&self, other: &Table) -> Option<(String, String)> {
-        let own = self.defining();
-        let option = own.keys().chain(other.keys()).find(|name| own.get(*name) != other.get(*name))?;
-        let describe = |table: &Table| match table.get(option) {
-            Some(value) => format!("--{option} {}", value.to_string().trim_matches('"')),
-            None => format!("no --{option}"),
-        };
-        Some((describe(other), describe(&own)))
+        difference(other, &self.defining())
+    }
+
+    /// What ranks that train together have in common, as a table: everything but where each finds the data, and what
+    /// rank 0 alone reads and leaves behind.
+    pub fn common(&self) -> Table {
+        let mut table = self.to_table();
+        table.retain(|name, _| !OWN.contains(&name));
+        table
     }
 
     /// The configuration of the clipping, if it is on.
@@ -245,6 +250,16 @@ impl Config {
             ..alrc_kernel::Config::default()
         })
     }
+}
+
+/// The first option in which two tables of options differ, as arguments.
+pub fn difference(a: &Table, b: &Table) -> Option<(String, String)> {
+    let option = a.keys().chain(b.keys()).find(|name| a.get(*name) != b.get(*name))?;
+    let describe = |table: &Table| match table.get(option) {
+        Some(value) => format!("--{option} {}", value.to_string().trim_matches('"')),
+        None => format!("no --{option}"),
+    };
+    Some((describe(a), describe(b)))
 }
 
 /// A number of standard deviations, or `off`, as options and files write it.

@@ -3,16 +3,20 @@
 mod compare;
 mod info;
 mod options;
+mod ranks;
 mod run;
 mod sweep;
 
 use std::io;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 
+use crate::comm::agreement::RankFailure;
+use crate::comm::{Communicator, TransportError};
 use crate::config::ConfigError;
 use crate::experiment::run::RunError;
 use crate::signal::Stop;
@@ -55,16 +59,26 @@ enum Failure {
     Signals(io::Error),
     #[error("cannot write the summary: {0}")]
     Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// A failure that every rank knows.
+    #[error(transparent)]
+    Agreed(#[from] RankFailure),
+    /// A failure of a rank that is not alone.
+    #[error("{failure}")]
+    OfRank { failure: Box<Failure>, communicator: Arc<dyn Communicator> },
 }
 
 impl Failure {
     /// 2: the options or the data must be mended; 3: training diverged; 1: anything else.
     fn status(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Usage(_) => 2,
+            Self::Config(_) | Self::Usage(_) | Self::Transport(TransportError::NotBuilt) => 2,
             Self::Run(error) if error.is_usage() => 2,
             Self::Diverged(_) => 3,
-            Self::Run(_) | Self::Signals(_) | Self::Json(_) => 1,
+            Self::Agreed(failure) => failure.status,
+            Self::OfRank { failure, .. } => failure.status(),
+            Self::Run(_) | Self::Transport(_) | Self::Signals(_) | Self::Json(_) => 1,
         }
     }
 }
@@ -90,9 +104,12 @@ pub fn main() -> ExitCode {
         Command::Sweep(command) => command.execute(),
         Command::Info(command) => command.execute(),
     };
-    result.unwrap_or_else(|failure| {
-        eprintln!("error: {failure}");
-        ExitCode::from(failure.status())
+    result.unwrap_or_else(|failure| match failure {
+        Failure::OfRank { failure, communicator } => ranks::end(&failure, &*communicator),
+        failure => {
+            eprintln!("error: {failure}");
+            ExitCode::from(failure.status())
+        }
     })
 }
 

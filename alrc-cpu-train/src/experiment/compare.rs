@@ -80,7 +80,7 @@ fn train(
     let run = Run::create(config.clone(), dataset, &directory.join(label.replace(' ', "-")))?;
     let mut progress = board.run(&label, 0, config.steps);
     let mut losses = Vec::new();
-    let summary = run.train(&mut progress, stop, |record| losses.push(record.unclipped_loss))?;
+    let summary = run.train(Some(&mut progress), stop, |record| losses.push(record.unclipped_loss))?;
     Ok(Trained { config, losses, summary })
 }
 

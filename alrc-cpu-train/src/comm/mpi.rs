@@ -30,6 +30,9 @@ const LOOK: Duration = Duration::from_micros(50);
 /// Time between two looks when there is nothing to wait for.
 const IDLE_LOOK: Duration = Duration::from_micros(500);
 
+/// Time for the launcher to forward a message.
+const FORWARDING: Duration = Duration::from_millis(200);
+
 /// The connection to the MPI thread.
 #[derive(Debug)]
 pub(super) struct Mpi {
@@ -153,7 +156,7 @@ fn serve(jobs: &Receiver<Job>, answers: &Sender<Answer>, place: &Sender<(usize, 
             Err(RecvTimeoutError::Disconnected) => return,
             Ok(Job::Sum(sum)) => Answer::Sum(sum_over_ranks(&world, sum, &mut watch)),
             Ok(Job::Gather(message)) => Answer::Gathered(gather(&world, &message, &mut watch)),
-            Ok(Job::Abort(status)) => world.abort(status.into()),
+            Ok(Job::Abort(status)) => abort(&world, status),
             Ok(Job::Leave) => {
                 watch.leave();
                 drop(universe);
@@ -163,6 +166,13 @@ fn serve(jobs: &Receiver<Job>, answers: &Sender<Answer>, place: &Sender<(usize, 
         };
         is_listened_to = answers.send(answer).is_ok();
     }
+}
+
+/// Ends the processes of all ranks.
+fn abort(world: &SimpleCommunicator, status: u8) -> ! {
+    // Launchers drop what they have not yet forwarded when they hear of it: first the user shall read why.
+    thread::sleep(FORWARDING);
+    world.abort(status.into())
 }
 
 fn sum_over_ranks(world: &SimpleCommunicator, mut sum: Sum, watch: &mut Watch<'_>) -> Sum {

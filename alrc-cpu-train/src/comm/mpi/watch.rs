@@ -13,7 +13,7 @@ use ::mpi::topology::{Process, SimpleCommunicator};
 use ::mpi::traits::{Communicator as _, Destination as _, Source as _};
 use tracing::error;
 
-use super::LOOK;
+use super::{LOOK, abort};
 
 /// Time between two beats.
 const BEAT: Duration = Duration::from_secs(1);
@@ -92,7 +92,7 @@ impl<'a> Watch<'a> {
                  from the last checkpoint",
                 SILENCE.as_secs()
             );
-            self.world.abort(1);
+            abort(self.world, 1);
         }
         if now - self.last_beat >= BEAT && !self.is_silent {
             self.last_beat = now;

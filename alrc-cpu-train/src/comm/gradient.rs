@@ -84,7 +84,7 @@ mod tests {
                 end = bucket.start;
             }
             assert_eq!(end, 0);
-            assert!(width < 128 || buckets.len() == 8);
+            assert!(width < 128 || buckets.len() == 9);
         }
     }
 }

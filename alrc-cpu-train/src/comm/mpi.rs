@@ -30,6 +30,10 @@ const LOOK: Duration = Duration::from_micros(50);
 /// Time between two looks when there is nothing to wait for.
 const IDLE_LOOK: Duration = Duration::from_micros(500);
 
+/// Time for MPI to come to its end, once all ranks have left. That of MPICH 4.0 waits for ever now and then over TCP: a
+/// rank that has ended its transport no longer answers the others'.
+const FINALIZE: Duration = Duration::from_secs(3);
+
 /// Time for the launcher to forward a message.
 const FORWARDING: Duration = Duration::from_millis(200);
 
@@ -72,7 +76,7 @@ impl Mpi {
         let (jobs, job_receiver) = mpsc::channel();
         let (answer_sender, answers) = mpsc::channel();
         let (place_sender, place) = mpsc::channel();
-        thread::spawn(move || serve(&job_receiver, &answer_sender, &place_sender));
+        thread::spawn(move || serve(&job_receiver, answer_sender, &place_sender));
         let (rank, size) = place.recv().map_err(|_| TransportError::Unusable)?;
         Ok(Self { rank, size, jobs, answers: Mutex::new(answers), free: Mutex::default() })
     }
@@ -121,6 +125,8 @@ impl Communicator for Mpi {
     fn leave(&self) {
         self.give(Job::Leave);
         let Answer::Left = self.answer() else { unreachable!("{IN_ORDER}") };
+        // There is nothing to do if MPI does not come to its end.
+        _ = self.answers.lock().expect(THREAD_LIVES).recv_timeout(FINALIZE);
     }
 
     fn abort(&self, status: u8) {
@@ -131,7 +137,7 @@ impl Communicator for Mpi {
 }
 
 /// The MPI thread.
-fn serve(jobs: &Receiver<Job>, answers: &Sender<Answer>, place: &Sender<(usize, usize)>) {
+fn serve(jobs: &Receiver<Job>, answers: Sender<Answer>, place: &Sender<(usize, usize)>) {
     // Funneled: the process has other threads, but this one alone calls MPI.
     let initialized = ::mpi::initialize_with_threading(Threading::Funneled);
     let Some((universe, _)) = initialized.filter(|(_, threading)| *threading >= Threading::Funneled) else {
@@ -159,8 +165,9 @@ fn serve(jobs: &Receiver<Job>, answers: &Sender<Answer>, place: &Sender<(usize, 
             Ok(Job::Abort(status)) => abort(&world, status),
             Ok(Job::Leave) => {
                 watch.leave();
-                drop(universe);
                 _ = answers.send(Answer::Left);
+                // This ends MPI, and with `answers` tells that it has ended.
+                drop(universe);
                 return;
             }
         };

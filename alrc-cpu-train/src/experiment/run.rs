@@ -287,8 +287,10 @@ impl Run {
             if self.trainer.step >= config.steps {
                 break Ending::Finished;
             }
-            stop.ask(agreement::greatest(&*self.communicator, stop.signal()));
-            if stop.is_asked() {
+            // A signal that comes from here on counts before the next step: all ranks must stop after the same one.
+            let signal = agreement::greatest(&*self.communicator, stop.signal());
+            if signal != 0 {
+                stop.ask(signal);
                 break Ending::Interrupted;
             }
             let record = pool.install(|| self.trainer.step());

@@ -30,6 +30,17 @@ impl Switch {
     }
 }
 
+/// Order in which the gradients of a batch are summed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum SumOrder {
+    /// The fastest for the number of processes.
+    #[default]
+    Fast,
+    /// One that is the same for any number of processes, and so are the results, to the bit.
+    Fixed,
+}
+
 /// The configuration of a run; field names, with hyphens, are the names of the options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -72,6 +83,9 @@ pub struct Config {
     pub threads: usize,
     /// Implementation of the convolutions.
     pub conv: Algorithm,
+    /// Order in which the gradients of a batch are summed.
+    #[serde(default)]
+    pub sum_order: SumOrder,
     /// Augmentation.
     pub augment: Switch,
     /// Order of the images.
@@ -103,6 +117,7 @@ impl Default for Config {
             seed: 0,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             conv: Algorithm::Auto,
+            sum_order: SumOrder::Fast,
             augment: Switch::On,
             order: Order::Shuffled,
             init: None,
@@ -111,7 +126,8 @@ impl Default for Config {
 }
 
 /// Options that a resumed run may change: those that do not determine its results, or only how they are rounded.
-const NEUTRAL: [&str; 7] = ["data", "init", "steps", "threads", "conv", "checkpoint-every", "keep"];
+const NEUTRAL: [&str; 8] =
+    ["data", "init", "steps", "threads", "conv", "sum-order", "checkpoint-every", "keep"];
 
 /// Options in which ranks that train together may differ.
 const OWN: [&str; 4] = ["data", "init", "threads", "keep"];

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use alrc_kernel::{Alrc, BatchSums, Limits};
 use rayon::prelude::*;
 
+use crate::comm::fixed_order::{PIECE, PieceSums};
 use crate::comm::{Communicator, GradientSum, Single};
-use crate::config::Config;
+use crate::config::{Config, SumOrder};
 use crate::data::sampler::Sampler;
 use crate::data::{Dataset, SIDE, preprocess};
 use crate::loss::ImageLoss;
@@ -119,11 +120,13 @@ impl Trainer {
         let batch_size = self.config.batch_size;
         let limits = self.alrc.map(|alrc| alrc.limits());
         let part = self.part();
+        let most = self.most_in_group();
         let mut losses = Vec::with_capacity(part.len());
+        let mut pieces = (self.config.sum_order == SumOrder::Fixed).then(|| PieceSums::new(batch_size));
 
         self.parameter_gradients.fill(0.0);
-        for first in part.clone().step_by(GROUP) {
-            let group = GROUP.min(part.end - first);
+        for first in part.clone().step_by(most) {
+            let group = most.min(part.end - first);
             let is_last_group = first + group == part.end;
             self.load(self.step * batch_size as u64 + first as u64, group);
             self.network.forward(&self.parameters, group, &mut self.activations);
@@ -136,14 +139,24 @@ impl Trainer {
                 &mut self.gradients,
                 &mut self.parameter_gradients,
                 |start, gradient| {
-                    if is_last_group {
+                    if is_last_group && pieces.is_none() {
                         self.gradient_sum.finished_from(start, gradient);
                     }
                 },
             );
             losses.extend(group_losses);
+            if let Some(pieces) = &mut pieces {
+                pieces.add(first, &self.parameter_gradients);
+                self.parameter_gradients.fill(0.0);
+            }
         }
-        self.gradient_sum.complete(&mut self.parameter_gradients);
+        match pieces {
+            Some(pieces) => {
+                let layout = self.network.layout();
+                pieces.complete(&*self.communicator, layout, &mut self.parameter_gradients);
+            }
+            None => self.gradient_sum.complete(&mut self.parameter_gradients),
+        }
 
         // Every rank has the losses of the whole batch, in its order: the same state on all, however many they are.
         let (images, sums) = clip(&self.gather(&losses), limits);
@@ -160,11 +173,28 @@ impl Trainer {
     }
 
     /// The images of a batch that are this rank's: equal parts but for one image, larger ones first, so that rank 0
-    /// always has one.
+    /// always has one. In a fixed order, the same with pieces instead of images.
     fn part(&self) -> Range<usize> {
         let (rank, ranks) = (self.communicator.rank(), self.communicator.size());
-        let start = |rank: usize| (rank * self.config.batch_size).div_ceil(ranks);
+        let (batch_size, unit) = (self.config.batch_size, self.unit());
+        let start = |rank: usize| batch_size.min(unit * (rank * batch_size.div_ceil(unit)).div_ceil(ranks));
         start(rank)..start(rank + 1)
+    }
+
+    /// The images that stay together on one rank.
+    fn unit(&self) -> usize {
+        match self.config.sum_order {
+            SumOrder::Fast => 1,
+            SumOrder::Fixed => PIECE,
+        }
+    }
+
+    /// The most images that go through the network together.
+    fn most_in_group(&self) -> usize {
+        match self.config.sum_order {
+            SumOrder::Fast => GROUP,
+            SumOrder::Fixed => PIECE,
+        }
     }
 
     /// The losses of the whole batch, from those of this rank's part.
@@ -193,7 +223,7 @@ impl Trainer {
 
     /// Images in the last group of a step on this rank, which must have one.
     pub fn last_group(&self) -> usize {
-        (self.part().len() - 1) % GROUP + 1
+        (self.part().len() - 1) % self.most_in_group() + 1
     }
 
     /// Input, output and target of image `index` of the last step's last group, `[rows, columns, channels]`.

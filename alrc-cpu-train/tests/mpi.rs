@@ -127,6 +127,21 @@ fn one_to_four_ranks_train_like_one() {
     }
 }
 
+/// At the usual learning rate, where differences in the last bits grow a thousandfold.
+#[test]
+fn in_a_fixed_order_the_bits_do_not_depend_on_the_number_of_ranks() {
+    let directory = directory();
+    let path = directory.path();
+    write_data(path, "data", 40);
+    let options = ["--steps", "50", "--batch-size", "18", "--learning-rate", "0.001", "--sum-order", "fixed"];
+    alrc_train(path, &[&["run"][..], &QUICK, &options, &["--out", "alone"]].concat()).assert().success();
+    for size in 1..=4 {
+        let out = format!("ranks-{size}");
+        succeed(ranks(path, &[(size, &[&options[..], &["--out", &out]].concat())]));
+        assert!(bits(&path.join(&out), 50) == bits(&path.join("alone"), 50), "{size} ranks differ from one");
+    }
+}
+
 #[test]
 fn a_run_resumes_with_another_number_of_ranks() {
     let directory = directory();

@@ -4,7 +4,7 @@
 mod ranks;
 
 use alrc_cpu_train::comm::agreement;
-use alrc_cpu_train::config::{Config, Switch};
+use alrc_cpu_train::config::{Config, SumOrder, Switch};
 use alrc_cpu_train::data::sampler::Order;
 use alrc_cpu_train::data::{Dataset, RECORD_SIZE, Record, synthetic};
 use alrc_cpu_train::optim::OptimizerKind;
@@ -76,6 +76,19 @@ proptest! {
             prop_assert!(together == alone);
         }
         prop_assert!(train_on_ranks(size, false, 3, trainer) == together);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    #[test]
+    fn in_a_fixed_order_the_bits_do_not_depend_on_the_number_of_ranks(size in 2_usize..6, batch_size in 1_usize..24) {
+        let trainer = || {
+            let config = Config { width: 4, batch_size, sum_order: SumOrder::Fixed, ..Config::default() };
+            Trainer::new(config, Dataset { records: (0..50).map(textured).collect() })
+        };
+        prop_assert!(train_on_ranks(size, true, 3, trainer) == train(trainer(), 3));
     }
 }
 

@@ -4,10 +4,11 @@
 //! every rank, to the bit. Ranks differ in nothing but their part, and in that rank 0 alone writes files.
 //!
 //! [`Communicator`] is all that training knows of the transport: [`Single`] is a run on its own, and the feature `mpi`
-//! adds MPI. [`GradientSum`] sums gradients while the backward pass goes on; [`agreement`] makes all ranks fail where
-//! one does.
+//! adds MPI. [`GradientSum`] sums gradients while the backward pass goes on, [`fixed_order`] to the same bits for any
+//! number of ranks; [`agreement`] makes all ranks fail where one does.
 
 pub mod agreement;
+pub mod fixed_order;
 mod gradient;
 #[cfg(feature = "mpi")]
 mod mpi;

@@ -333,7 +333,7 @@ fn a_file_that_cannot_be_written_stops_all() {
     fs::rename(&checkpoints, &moved).unwrap();
     let (status, said) = run.stopped();
     assert_eq!(status, Some(1), "{said}");
-    assert!(said.contains("error: rank 0: cannot write out/checkpoints/step-"), "{said}");
+    assert!(said.contains("error: rank 0: cannot ") && said.contains(" out/checkpoints"), "{said}");
     fs::rename(moved, checkpoints).unwrap();
     assert_resumes(directory.path(), "out");
 }

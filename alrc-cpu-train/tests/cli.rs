@@ -107,7 +107,7 @@ fn compare_draws_both_runs() {
         alrc_train(directory.path(), &[&["compare", "--json"], &QUICK[..]].concat()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let runs: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(runs.as_array().unwrap().len(), 4);
+    assert_eq!(runs.as_array().unwrap().len(), 6);
     let out = directory.path().join("runs/compare");
     let picture = image::open(out.join("curves.png")).unwrap();
     let colors: std::collections::HashSet<_> = picture.to_rgb8().pixels().map(|pixel| pixel.0).collect();

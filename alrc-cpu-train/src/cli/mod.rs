@@ -4,6 +4,7 @@ mod compare;
 mod info;
 mod options;
 mod ranks;
+mod report;
 mod run;
 mod sweep;
 
@@ -19,6 +20,7 @@ use crate::comm::agreement::RankFailure;
 use crate::comm::{Communicator, TransportError};
 use crate::config::ConfigError;
 use crate::experiment::run::RunError;
+use crate::report::ReportError;
 use crate::signal::Stop;
 
 /// Trains the CIFAR-10 supersampling network with adaptive learning rate clipping.
@@ -40,6 +42,8 @@ enum Command {
     Run(run::Run),
     /// A grid of runs, resumable and divisible
     Sweep(sweep::Sweep),
+    /// The results of runs: the paper's table, learning curves, and one page with everything
+    Report(report::Report),
     /// What this machine offers and what would be used
     Info(info::Info),
 }
@@ -53,11 +57,13 @@ enum Failure {
     Usage(String),
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error(transparent)]
+    Report(#[from] ReportError),
     #[error("{0}")]
     Diverged(String),
     #[error("cannot listen for Ctrl-C: {0}")]
     Signals(io::Error),
-    #[error("cannot write the summary: {0}")]
+    #[error("cannot print the result: {0}")]
     Json(#[from] serde_json::Error),
     #[error(transparent)]
     Transport(#[from] TransportError),
@@ -75,10 +81,11 @@ impl Failure {
         match self {
             Self::Config(_) | Self::Usage(_) | Self::Transport(TransportError::NotBuilt) => 2,
             Self::Run(error) if error.is_usage() => 2,
+            Self::Report(error) if error.is_usage() => 2,
             Self::Diverged(_) => 3,
             Self::Agreed(failure) => failure.status,
             Self::OfRank { failure, .. } => failure.status(),
-            Self::Run(_) | Self::Transport(_) | Self::Signals(_) | Self::Json(_) => 1,
+            Self::Run(_) | Self::Report(_) | Self::Transport(_) | Self::Signals(_) | Self::Json(_) => 1,
         }
     }
 }
@@ -102,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Compare(command) => command.execute(),
         Command::Run(command) => command.execute(),
         Command::Sweep(command) => command.execute(),
+        Command::Report(command) => command.execute(),
         Command::Info(command) => command.execute(),
     };
     result.unwrap_or_else(|failure| match failure {

@@ -133,7 +133,7 @@ fn in_a_fixed_order_the_bits_do_not_depend_on_the_number_of_ranks() {
     let directory = directory();
     let path = directory.path();
     write_data(path, "data", 40);
-    let options = ["--steps", "50", "--batch-size", "18", "--learning-rate", "0.001", "--sum-order", "fixed"];
+    let options = ["--steps", "50", "--batch-size", "10", "--learning-rate", "0.001", "--sum-order", "fixed"];
     alrc_train(path, &[&["run"][..], &QUICK, &options, &["--out", "alone"]].concat()).assert().success();
     for size in 1..=4 {
         let out = format!("ranks-{size}");

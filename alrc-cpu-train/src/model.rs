@@ -180,7 +180,8 @@ impl Network {
     }
 
     /// Adds to `parameter_gradients` what the first `images` images, whose output's gradient is `gradients.output`,
-    /// contribute.
+    /// contribute. Layers are finished from the last to the first: after each, `finished_from` is called with where
+    /// it starts in the arena, and with the arena, which has come to its result from there on.
     pub fn backward(
         &self,
         parameters: &[f32],
@@ -188,25 +189,21 @@ impl Network {
         activations: &Activations,
         gradients: &mut Gradients,
         parameter_gradients: &mut [f32],
+        mut finished_from: impl FnMut(usize, &[f32]),
     ) {
+        let mut backward_layer = |layer, gradients: &mut Gradients| {
+            self.backward_layer(parameters, layer, images, activations, gradients, parameter_gradients);
+            finished_from(self.layout.layer_range(layer).start, parameter_gradients);
+        };
         for block in BLOCKS.into_iter().rev() {
             match block {
-                Block::Plain(layer) => {
-                    self.backward_layer(
-                        parameters,
-                        layer,
-                        images,
-                        activations,
-                        gradients,
-                        parameter_gradients,
-                    );
-                }
+                Block::Plain(layer) => backward_layer(layer, gradients),
                 Block::Residual(a, b) => {
-                    self.backward_layer(parameters, b, images, activations, gradients, parameter_gradients);
+                    backward_layer(b, gradients);
                     // The gradient that skips the block; what comes through it is added.
                     let (inputs, output) = gradients.inputs.split_at_mut(b + 1);
                     inputs[a].images_mut(0..images).copy_from_slice(output[0].images(0..images));
-                    self.backward_layer(parameters, a, images, activations, gradients, parameter_gradients);
+                    backward_layer(a, gradients);
                 }
             }
         }

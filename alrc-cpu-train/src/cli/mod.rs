@@ -5,6 +5,7 @@ mod data;
 mod info;
 mod manual;
 mod options;
+mod ranks;
 mod replay;
 mod report;
 mod run;
@@ -12,11 +13,14 @@ mod sweep;
 
 use std::io;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 
+use crate::comm::agreement::RankFailure;
+use crate::comm::{Communicator, TransportError};
 use crate::config::ConfigError;
 use crate::data::fetch::FetchError;
 use crate::data::verify::VerifyError;
@@ -80,19 +84,34 @@ enum Failure {
     Json(#[from] serde_json::Error),
     #[error("cannot write the manual: {0}")]
     Manual(io::Error),
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// A failure that every rank knows.
+    #[error(transparent)]
+    Agreed(#[from] RankFailure),
+    /// A failure of a rank that is not alone.
+    #[error("{failure}")]
+    OfRank { failure: Box<Failure>, communicator: Arc<dyn Communicator> },
 }
 
 impl Failure {
     /// 2: the options or the data must be mended; 3: training diverged; 1: anything else.
     fn status(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Usage(_) | Self::Verify(_) | Self::Fetch(FetchError::Occupied(_)) => 2,
+            Self::Config(_)
+            | Self::Usage(_)
+            | Self::Verify(_)
+            | Self::Fetch(FetchError::Occupied(_))
+            | Self::Transport(TransportError::NotBuilt) => 2,
             Self::Run(error) if error.is_usage() => 2,
             Self::Report(error) if error.is_usage() => 2,
             Self::Diverged(_) => 3,
+            Self::Agreed(failure) => failure.status,
+            Self::OfRank { failure, .. } => failure.status(),
             Self::Run(_)
             | Self::Report(_)
             | Self::Fetch(_)
+            | Self::Transport(_)
             | Self::Signals(_)
             | Self::Json(_)
             | Self::Manual(_) => 1,
@@ -126,9 +145,12 @@ pub fn main() -> ExitCode {
         Command::Completions(command) => command.execute(Cli::command()),
         Command::Man(command) => command.execute(Cli::command()),
     };
-    result.unwrap_or_else(|failure| {
-        eprintln!("error: {failure}");
-        ExitCode::from(failure.status())
+    result.unwrap_or_else(|failure| match failure {
+        Failure::OfRank { failure, communicator } => ranks::end(&failure, &*communicator),
+        failure => {
+            eprintln!("error: {failure}");
+            ExitCode::from(failure.status())
+        }
     })
 }
 

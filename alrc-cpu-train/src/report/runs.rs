@@ -71,8 +71,19 @@ pub struct RunError {
 
 /// Settings that may differ between repeats of one experiment, besides the seed and the threshold of the clipping: how
 /// the work is carried out, and what is left behind. `data` is told apart by the last part of its path.
-const NOT_OF_THE_SETTING: [&str; 10] =
-    ["seed", "num-stddev", "threads", "conv", "simd", "backend", "comm", "checkpoint-every", "keep", "init"];
+const NOT_OF_THE_SETTING: [&str; 11] = [
+    "seed",
+    "num-stddev",
+    "threads",
+    "conv",
+    "simd",
+    "backend",
+    "comm",
+    "sum-order",
+    "checkpoint-every",
+    "keep",
+    "init",
+];
 
 /// The part of `summary.json` that a report uses; a run that is not finished has none.
 #[derive(Debug, Deserialize)]

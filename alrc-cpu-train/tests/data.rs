@@ -66,7 +66,7 @@ fn good_archive() -> Vec<u8> {
 fn fetch(directory: &Path, archive: &[u8], urls: &[&str]) -> Command {
     let sha256: String = Sha256::digest(archive).iter().map(|byte| format!("{byte:02x}")).collect();
     let size = archive.len().to_string();
-    let mut command = alrc_train(directory, &["data", "fetch", "--out", "data", "--timeout", "2"]);
+    let mut command = alrc_train(directory, &["data", "fetch", "--out", "data", "--timeout", "4"]);
     command.args(["--sha256", &sha256, "--size", &size]);
     for url in urls {
         command.args(["--url", url]);

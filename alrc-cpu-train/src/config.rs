@@ -32,6 +32,17 @@ impl Switch {
     }
 }
 
+/// Order in which the gradients of a batch are summed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum SumOrder {
+    /// The fastest for the number of processes.
+    #[default]
+    Fast,
+    /// One that is the same for any number of processes, and so are the results, to the bit.
+    Fixed,
+}
+
 /// The configuration of a run; field names, with hyphens, are the names of the options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -77,6 +88,9 @@ pub struct Config {
     /// Instruction set of the convolutions.
     #[serde(default)]
     pub simd: simd::Choice,
+    /// Order in which the gradients of a batch are summed.
+    #[serde(default)]
+    pub sum_order: SumOrder,
     /// Augmentation.
     pub augment: Switch,
     /// Order of the images.
@@ -109,6 +123,7 @@ impl Default for Config {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             conv: Algorithm::Auto,
             simd: simd::Choice::Auto,
+            sum_order: SumOrder::Fast,
             augment: Switch::On,
             order: Order::Shuffled,
             init: None,
@@ -117,7 +132,11 @@ impl Default for Config {
 }
 
 /// Options that a resumed run may change: those that do not determine its results, or only how they are rounded.
-const NEUTRAL: [&str; 8] = ["data", "init", "steps", "threads", "conv", "simd", "checkpoint-every", "keep"];
+const NEUTRAL: [&str; 9] =
+    ["data", "init", "steps", "threads", "conv", "simd", "sum-order", "checkpoint-every", "keep"];
+
+/// Options in which ranks that train together may differ.
+const OWN: [&str; 4] = ["data", "init", "threads", "keep"];
 
 /// Why a table of options is no configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -230,13 +249,15 @@ impl Config {
     /// The first option in which `other`, a table of [`defining`](Self::defining) options, differs from this
     /// configuration, there and here.
     pub fn first_difference(&self, other: &Table) -> Option<(String, String)> {
-        let own = self.defining();
-        let option = own.keys().chain(other.keys()).find(|name| own.get(*name) != other.get(*name))?;
-        let describe = |table: &Table| match table.get(option) {
-            Some(value) => format!("--{option} {}", value.to_string().trim_matches('"')),
-            None => format!("no --{option}"),
-        };
-        Some((describe(other), describe(&own)))
+        difference(other, &self.defining())
+    }
+
+    /// What ranks that train together have in common, as a table: everything but where each finds the data, and what
+    /// rank 0 alone reads and leaves behind.
+    pub fn common(&self) -> Table {
+        let mut table = self.to_table();
+        table.retain(|name, _| !OWN.contains(&name));
+        table
     }
 
     /// The instruction set of the convolutions.
@@ -264,6 +285,16 @@ impl Config {
             ..alrc_kernel::Config::default()
         })
     }
+}
+
+/// The first option in which two tables of options differ, as arguments.
+pub fn difference(a: &Table, b: &Table) -> Option<(String, String)> {
+    let option = a.keys().chain(b.keys()).find(|name| a.get(*name) != b.get(*name))?;
+    let describe = |table: &Table| match table.get(option) {
+        Some(value) => format!("--{option} {}", value.to_string().trim_matches('"')),
+        None => format!("no --{option}"),
+    };
+    Some((describe(a), describe(b)))
 }
 
 /// A number of standard deviations, or `off`, as options and files write it.

@@ -9,6 +9,7 @@
 
 pub mod checkpoint;
 pub mod cli;
+pub mod comm;
 pub mod config;
 pub mod conv;
 pub mod data;

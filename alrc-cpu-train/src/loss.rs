@@ -33,6 +33,17 @@ pub struct ImageLoss {
     slope: f64,
 }
 
+impl ImageLoss {
+    /// The loss whose raw value is `raw`.
+    pub fn of_raw(raw: f64) -> Self {
+        if raw < SQUARE_ROOT_FROM {
+            Self { raw, value: raw, slope: 1.0 }
+        } else {
+            Self { raw, value: raw.sqrt(), slope: 0.5 / raw.sqrt() }
+        }
+    }
+}
+
 impl Loss {
     fn power(self) -> i32 {
         match self {
@@ -45,12 +56,7 @@ impl Loss {
     pub fn of_image<T: Float>(self, output: &[T], target: &[T]) -> ImageLoss {
         let errors = output.iter().zip(target).map(|(&output, &target)| output - target);
         let sum: f64 = errors.map(|error| error.powi(self.power()).to_f64().unwrap_or(f64::NAN)).sum();
-        let raw = FACTOR * sum / output.len() as f64;
-        if raw < SQUARE_ROOT_FROM {
-            ImageLoss { raw, value: raw, slope: 1.0 }
-        } else {
-            ImageLoss { raw, value: raw.sqrt(), slope: 0.5 / raw.sqrt() }
-        }
+        ImageLoss::of_raw(FACTOR * sum / output.len() as f64)
     }
 
     /// Writes `factor` times the gradient of the loss's value with respect to the output.

@@ -188,7 +188,9 @@ impl Network {
     }
 
     /// Adds to `parameter_gradients` what the first `images` images, whose output's gradient is `gradients.current`,
-    /// contribute.
+    /// contribute. Layers are finished from the last to the first: after each, `finished_from` is called with where
+    /// it starts in the arena, and with the arena, which has come to its result from there on.
+    #[expect(clippy::too_many_arguments, reason = "what to differentiate, where to, and who waits for it")]
     pub fn backward(
         &self,
         parameters: &[f32],
@@ -197,6 +199,7 @@ impl Network {
         gradients: &mut Gradients,
         parameter_gradients: &mut [f32],
         workspace: &mut Workspace,
+        mut finished_from: impl FnMut(usize, &[f32]),
     ) {
         let mut layer = |index: usize,
                          output_gradient: &[f32],
@@ -219,6 +222,7 @@ impl Network {
                 bias_gradient,
             };
             layer.convolution.backward(pass, workspace);
+            finished_from(self.layout.layer_range(index).start, parameter_gradients);
         };
         let Gradients { current, next, skipped } = gradients;
         for block in BLOCKS.into_iter().rev() {

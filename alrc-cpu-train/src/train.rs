@@ -1,11 +1,14 @@
 //! Training: one step after the other.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use alrc_kernel::{Alrc, BatchSums, Limits};
 use rayon::prelude::*;
 
-use crate::config::Config;
+use crate::comm::fixed_order::{PIECE, PieceSums};
+use crate::comm::{Communicator, GradientSum, Single};
+use crate::config::{Config, SumOrder};
 use crate::conv::Workspace;
 use crate::data::sampler::Sampler;
 use crate::data::{Dataset, SIDE, preprocess};
@@ -43,6 +46,8 @@ pub struct Trainer {
     targets: Tensor,
     parameter_gradients: Buffer,
     workspace: Workspace,
+    communicator: Arc<dyn Communicator>,
+    gradient_sum: GradientSum,
 }
 
 /// What one step did.
@@ -90,6 +95,7 @@ impl Trainer {
         let network = Network::new(config.width, SIZE, config.conv, set);
         let parameters = network.initial_parameters(config.seed);
         let group = config.batch_size.min(GROUP);
+        let communicator = Arc::new(Single);
         Self {
             optimizer: Optimizer::new(config.optimizer, parameters.len()),
             alrc: config.alrc().and_then(|alrc| Alrc::new(alrc).ok()),
@@ -100,6 +106,8 @@ impl Trainer {
             targets: Tensor::zeros(group, SIZE, CHANNELS),
             parameter_gradients: network.layout().zeros(),
             workspace: Workspace::default(),
+            gradient_sum: GradientSum::new(communicator.clone(), network.layout(), false),
+            communicator,
             config,
             dataset,
             network,
@@ -107,21 +115,30 @@ impl Trainer {
         }
     }
 
-    /// One step: forward, loss, clipping, backward, update.
+    /// Makes this one of several ranks that train together; all must be in the same state. With `overlap`, gradients
+    /// are summed while the backward pass goes on.
+    pub fn join(&mut self, communicator: Arc<dyn Communicator>, overlap: bool) {
+        self.gradient_sum = GradientSum::new(Arc::clone(&communicator), self.network.layout(), overlap);
+        self.communicator = communicator;
+    }
+
+    /// One step: forward, loss, clipping, backward, update. Each rank takes a part of the batch; all return the same.
     pub fn step(&mut self) -> StepRecord {
         let batch_size = self.config.batch_size;
         let limits = self.alrc.map(|alrc| alrc.limits());
-        let mut sums = BatchSums::default();
-        let mut images = Vec::with_capacity(batch_size);
+        let part = self.part();
+        let most = self.most_in_group();
+        let mut losses = Vec::with_capacity(part.len());
+        let mut pieces = (self.config.sum_order == SumOrder::Fixed).then(|| PieceSums::new(batch_size));
 
         self.parameter_gradients.fill(0.0);
-        for first in (0..batch_size).step_by(GROUP) {
-            let group = GROUP.min(batch_size - first);
+        for first in part.clone().step_by(most) {
+            let group = most.min(part.end - first);
+            let is_last_group = first + group == part.end;
             self.load(self.step * batch_size as u64 + first as u64, group);
             self.network.forward(&self.parameters, group, &mut self.activations, &mut self.workspace);
-            let losses = self.losses(group);
-            let records = clip(&losses, limits, &mut sums);
-            self.differentiate_losses(&losses, &records);
+            let group_losses = self.losses(group);
+            self.differentiate_losses(&group_losses, &clip(&group_losses, limits).0);
             self.network.backward(
                 &self.parameters,
                 group,
@@ -129,10 +146,28 @@ impl Trainer {
                 &mut self.gradients,
                 &mut self.parameter_gradients,
                 &mut self.workspace,
+                |start, gradient| {
+                    if is_last_group && pieces.is_none() {
+                        self.gradient_sum.finished_from(start, gradient);
+                    }
+                },
             );
-            images.extend(records);
+            losses.extend(group_losses);
+            if let Some(pieces) = &mut pieces {
+                pieces.add(first, &self.parameter_gradients);
+                self.parameter_gradients.fill(0.0);
+            }
+        }
+        match pieces {
+            Some(pieces) => {
+                let layout = self.network.layout();
+                pieces.complete(&*self.communicator, layout, &mut self.parameter_gradients);
+            }
+            None => self.gradient_sum.complete(&mut self.parameter_gradients),
         }
 
+        // Every rank has the losses of the whole batch, in its order: the same state on all, however many they are.
+        let (images, sums) = clip(&self.gather(&losses), limits);
         if let Some(alrc) = &mut self.alrc {
             alrc.update(&sums);
         }
@@ -145,7 +180,40 @@ impl Trainer {
         record
     }
 
-    /// The gradient of the mean clipped loss of the last step, in the layout of the parameters.
+    /// The images of a batch that are this rank's: equal parts but for one image, larger ones first, so that rank 0
+    /// always has one. In a fixed order, the same with pieces instead of images.
+    fn part(&self) -> Range<usize> {
+        let (rank, ranks) = (self.communicator.rank(), self.communicator.size());
+        let (batch_size, unit) = (self.config.batch_size, self.unit());
+        let start = |rank: usize| batch_size.min(unit * (rank * batch_size.div_ceil(unit)).div_ceil(ranks));
+        start(rank)..start(rank + 1)
+    }
+
+    /// The images that stay together on one rank.
+    fn unit(&self) -> usize {
+        match self.config.sum_order {
+            SumOrder::Fast => 1,
+            SumOrder::Fixed => PIECE,
+        }
+    }
+
+    /// The most images that go through the network together.
+    fn most_in_group(&self) -> usize {
+        match self.config.sum_order {
+            SumOrder::Fast => GROUP,
+            SumOrder::Fixed => PIECE,
+        }
+    }
+
+    /// The losses of the whole batch, from those of this rank's part.
+    fn gather(&self, losses: &[ImageLoss]) -> Vec<ImageLoss> {
+        let own: Vec<u8> = losses.iter().flat_map(|loss| loss.raw.to_le_bytes()).collect();
+        let all = self.communicator.gather(&own);
+        let raw = all.iter().flat_map(|part| part.as_chunks().0);
+        raw.map(|&raw| ImageLoss::of_raw(f64::from_le_bytes(raw))).collect()
+    }
+
+    /// The gradient of the last step's mean clipped loss, of the whole batch, in the layout of the parameters.
     pub fn parameter_gradients(&self) -> &[f32] {
         &self.parameter_gradients
     }
@@ -161,9 +229,9 @@ impl Trainer {
         [&self.parameters].into_iter().chain(moments).all(|values| values.iter().all(|x| x.is_finite()))
     }
 
-    /// Images in the last group of a step.
+    /// Images in the last group of a step on this rank, which must have one.
     pub fn last_group(&self) -> usize {
-        (self.config.batch_size - 1) % GROUP + 1
+        (self.part().len() - 1) % self.most_in_group() + 1
     }
 
     /// Input, output and target of image `index` of the last step's last group, `[rows, columns, channels]`.
@@ -219,12 +287,13 @@ impl Trainer {
     }
 }
 
-/// Clips the losses of a group; without limits, only drops those that are not finite.
-fn clip(losses: &[ImageLoss], limits: Option<Limits<f32>>, sums: &mut BatchSums<f32>) -> Vec<ImageRecord> {
+/// Clips losses; without limits, only drops those that are not finite.
+fn clip(losses: &[ImageLoss], limits: Option<Limits<f32>>) -> (Vec<ImageRecord>, BatchSums<f32>) {
     let unclipped: Vec<f32> = losses.iter().map(|loss| loss.value as f32).collect();
     let (mut clipped, mut scales) = (unclipped.clone(), vec![1.0; unclipped.len()]);
+    let mut sums = BatchSums::default();
     match limits {
-        Some(limits) => sums.merge(&limits.clip_batch(&unclipped, &mut clipped, &mut scales)),
+        Some(limits) => sums = limits.clip_batch(&unclipped, &mut clipped, &mut scales),
         None => {
             for (clipped, scale) in clipped.iter_mut().zip(&mut scales) {
                 if !clipped.is_finite() {
@@ -235,14 +304,13 @@ fn clip(losses: &[ImageLoss], limits: Option<Limits<f32>>, sums: &mut BatchSums<
         }
     }
     let values = losses.iter().zip(clipped.into_iter().zip(scales));
-    values
-        .map(|(image, (loss, scale))| ImageRecord {
-            raw_loss: image.raw,
-            unclipped_loss: image.value,
-            loss,
-            scale,
-        })
-        .collect()
+    let records = values.map(|(image, (loss, scale))| ImageRecord {
+        raw_loss: image.raw,
+        unclipped_loss: image.value,
+        loss,
+        scale,
+    });
+    (records.collect(), sums)
 }
 
 impl StepRecord {

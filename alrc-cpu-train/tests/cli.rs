@@ -219,19 +219,6 @@ fn archives_and_directories_hold_the_same() {
 }
 
 #[test]
-fn every_command_has_help() {
-    let directory = directory();
-    for command in ["run", "compare", "info"] {
-        let output = alrc_train(directory.path(), &[command, "--help"]).output().unwrap();
-        let help = String::from_utf8(output.stdout).unwrap();
-        assert!(
-            output.status.success() && help.contains("Usage:") && help.contains("Examples:"),
-            "{command}"
-        );
-    }
-}
-
-#[test]
 fn info_names_the_convolutions() {
     let directory = directory();
     let output = alrc_train(directory.path(), &["info", "--json"]).output().unwrap();

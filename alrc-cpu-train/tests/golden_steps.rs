@@ -187,6 +187,7 @@ fn compare_gradients_by_the_same_relus(golden: &Golden) {
             &mut gradients,
             &mut parameter_gradients,
             &mut workspace,
+            |_, _| {},
         );
         parameter_gradients
     });

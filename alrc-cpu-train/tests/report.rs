@@ -1,16 +1,13 @@
 //! `alrc-train report` as a user meets it: what it finds in directories of runs, and what it makes of it.
 
+#[path = "common/program.rs"]
+mod program;
+
 use std::fs;
 use std::path::Path;
 
-use assert_cmd::Command;
+use program::{alrc_train, assert_fails};
 use serde_json::Value;
-
-fn alrc_train(directory: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::cargo_bin("alrc-train").unwrap();
-    command.current_dir(directory).args(arguments);
-    command
-}
 
 /// Writes the files of a run as `alrc-train run` does: losses are 8 everywhere, but `last` in the last tenth.
 struct FakeRun<'a> {
@@ -165,6 +162,40 @@ fn what_does_not_matter_makes_no_setting() {
     assert_eq!(document["groups"][4]["other_settings"], "decay 0.999, width 128");
 }
 
+/// A report reads the runs of later versions: an option that is unknown here makes another setting, unless it only says
+/// how the work is carried out.
+#[test]
+fn options_of_later_versions_are_kept_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let runs = directory.path().join("runs");
+    for (seed, options) in (0..).zip(["", "simd = \"avx2\"", "simd = \"auto\"\nconv = \"reference\""]) {
+        FakeRun { seed, options, ..RUN }.write(&runs.join(format!("same-{seed}")));
+    }
+    FakeRun { options: "momentum = 0.5", ..RUN }.write(&runs.join("other"));
+    let document = report(directory.path());
+    let groups = document["groups"].as_array().unwrap();
+    let repeats: Vec<_> = groups.iter().map(|group| group["repeats"].as_u64().unwrap()).collect();
+    assert_eq!(repeats.iter().sum::<u64>(), 4);
+    assert!(repeats.contains(&3) && groups.iter().any(|group| group["other_settings"] == "momentum 0.5"));
+}
+
+/// Without a limit during the warm-up, the line of the limit begins after it.
+#[test]
+fn limits_stand_at_their_steps() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("runs/a");
+    FakeRun { num_stddev: Some(2.0), ..RUN }.write(&run);
+    let losses = fs::read_to_string(run.join("losses.csv")).unwrap();
+    let rows: Vec<String> = losses
+        .lines()
+        .enumerate()
+        .map(|(line, row)| if (1..=50).contains(&line) { row.replace(",20,", ",,") } else { row.to_owned() })
+        .collect();
+    fs::write(run.join("losses.csv"), rows.join("\n") + "\n").unwrap();
+    let limits = alrc_cpu_train::report::runs::Run::read(&run).unwrap().limits.points();
+    assert_eq!((limits.len(), limits[0]), (50, (50.0, 20.0)));
+}
+
 #[test]
 fn unfinished_and_diverged_runs_are_shown_but_not_counted() {
     let directory = tempfile::tempdir().unwrap();
@@ -207,8 +238,8 @@ fn a_damaged_run_does_not_hide_the_others() {
     let runs = directory.path().join("runs");
     RUN.write(&runs.join("good"));
     for (name, file, content) in [
-        ("config", "config.toml", "no = such option"),
-        ("unknown", "config.toml", "clipping-colour = 3"),
+        ("config", "config.toml", "no toml"),
+        ("wrong", "config.toml", "steps = \"many\""),
         ("losses", "losses.csv", "a,b\n1,2\n"),
         ("number", "losses.csv", "step,loss,unclipped_loss,limit,clipped,learning_rate\n0,1,x,,0,1\n"),
         ("summary", "summary.json", "{"),
@@ -220,7 +251,7 @@ fn a_damaged_run_does_not_hide_the_others() {
     assert_eq!(document["groups"][0]["repeats"], 1);
     let left_out: Vec<_> =
         document["left_out"].as_array().unwrap().iter().map(|problem| problem.as_str().unwrap()).collect();
-    for name in ["config", "unknown", "losses", "number", "summary"] {
+    for name in ["config", "wrong", "losses", "number", "summary"] {
         assert!(
             left_out.iter().any(|problem| problem.contains(&format!("/{name}/"))),
             "{name}: {left_out:?}"
@@ -256,15 +287,18 @@ fn long_runs_make_small_files() {
 fn directories_without_runs_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("empty")).unwrap();
+    for index in 0..9 {
+        let run = directory.path().join(format!("broken/{index}"));
+        RUN.write(&run);
+        fs::write(run.join("config.toml"), "steps = -1").unwrap();
+    }
     for (arguments, parts) in [
+        (&["report", "broken"][..], &["broken/0", "broken/2", "and 6 more"][..]),
         (&["report", "empty"][..], &["empty", "config.toml", "losses.csv"][..]),
         (&["report", "absent"], &["absent", "directories of runs"]),
         (&["report"], &["DIR"]),
     ] {
-        let output = alrc_train(directory.path(), arguments).output().unwrap();
-        let message = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{message}");
-        assert!(parts.iter().all(|part| message.contains(part)), "{message}");
+        assert_fails(alrc_train(directory.path(), arguments), 2, parts);
     }
-    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "something was written");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2, "something was written");
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use toml::Table;
 
 use super::Failure;
-use crate::config::{Config, NumStddev, Switch};
+use crate::config::{Config, NumStddev, SumOrder, Switch};
 use crate::conv::Algorithm;
 use crate::data::sampler::Order;
 use crate::loss::Loss;
@@ -74,6 +74,9 @@ pub(super) struct Options {
     /// Vector instructions
     #[arg(long)]
     simd: Option<simd::Choice>,
+    /// Order in which gradients are summed: fast, or fixed, which gives the same bits for any number of processes
+    #[arg(long)]
+    sum_order: Option<SumOrder>,
     /// Random flips, brightness and contrast
     #[arg(long)]
     augment: Option<Switch>,

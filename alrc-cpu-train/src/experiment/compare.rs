@@ -79,7 +79,7 @@ fn train(
     let run = Run::create(config.clone(), dataset, &directory.join(label.replace(' ', "-")))?;
     let mut progress = board.run(&label, 0, config.steps);
     let mut curve = LossCurve::new(window(config.steps));
-    let summary = run.train(&mut progress, stop, |record| curve.push(record.unclipped_loss))?;
+    let summary = run.train(Some(&mut progress), stop, |record| curve.push(record.unclipped_loss))?;
     Ok(Trained { config, curve, summary })
 }
 

@@ -88,7 +88,7 @@ fn losses(group: &Group) -> Envelope {
 
 /// The limit over the course of training against the loss: a panel for each threshold, with its first run.
 pub fn limits(setting: &Setting) -> Vec<Described> {
-    let clipped = || setting.groups.iter().filter(|group| !group.runs[0].limits.is_empty());
+    let clipped = || setting.groups.iter().filter(|group| group.num_stddev.is_some());
     let points = clipped().flat_map(|group| {
         let run = &group.runs[0];
         run.limits.points().into_iter().chain(run.curve.losses.points())

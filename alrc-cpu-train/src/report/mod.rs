@@ -26,6 +26,9 @@ use groups::Collection;
 use plots::PlotError;
 use runs::Run;
 
+/// Most problems in a message.
+const PROBLEMS: usize = 3;
+
 /// Why there is no report.
 #[derive(Debug, Error)]
 pub enum ReportError {
@@ -38,7 +41,7 @@ pub enum ReportError {
         source: io::Error,
     },
     /// There is nothing to report.
-    #[error("{0} holds no run that can be read; a run is a directory with a config.toml and a losses.csv")]
+    #[error("no run that can be read in {0}; a run is a directory with a config.toml and a losses.csv")]
     NoRuns(String),
     /// A file cannot be written.
     #[error("cannot write {path}: {source}")]
@@ -88,8 +91,13 @@ pub fn read(directories: &[PathBuf]) -> Result<Report, ReportError> {
     }
     if runs.is_empty() {
         let names: Vec<_> = directories.iter().map(|directory| directory.display().to_string()).collect();
-        problems.insert(0, names.join(", "));
-        return Err(ReportError::NoRuns(problems.join("; ")));
+        let told = problems.len().min(PROBLEMS);
+        let more = match problems.len() - told {
+            0 => Vec::new(),
+            more => vec![format!("and {more} more")],
+        };
+        let parts = [vec![names.join(", ")], problems[..told].to_vec(), more].concat();
+        return Err(ReportError::NoRuns(parts.join("; ")));
     }
     let collection = Collection::new(runs);
     for copy in &collection.copies {

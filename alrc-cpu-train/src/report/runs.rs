@@ -51,7 +51,7 @@ pub struct Run {
     pub last_loss: Option<f64>,
     /// Its unclipped losses.
     pub curve: LossCurve,
-    /// The limits of its steps; empty if it is not clipped.
+    /// The limits of its steps, where there is one.
     pub limits: Envelope,
     /// Share of its images that were clipped.
     pub clipped_fraction: f64,
@@ -69,10 +69,21 @@ pub struct RunError {
     problem: String,
 }
 
-/// Settings that may differ between repeats of one experiment, besides the seed and the threshold of the clipping.
-/// `data` is told apart by the last part of its path.
-const NOT_OF_THE_SETTING: [&str; 7] =
-    ["seed", "num-stddev", "threads", "checkpoint-every", "keep", "init", "log-level"];
+/// Settings that may differ between repeats of one experiment, besides the seed and the threshold of the clipping: how
+/// the work is carried out, and what is left behind. `data` is told apart by the last part of its path.
+const NOT_OF_THE_SETTING: [&str; 11] = [
+    "seed",
+    "num-stddev",
+    "threads",
+    "conv",
+    "simd",
+    "backend",
+    "comm",
+    "sum-order",
+    "checkpoint-every",
+    "keep",
+    "init",
+];
 
 /// The part of `summary.json` that a report uses; a run that is not finished has none.
 #[derive(Debug, Deserialize)]
@@ -132,15 +143,18 @@ impl Run {
     }
 }
 
-/// The configuration of a run, and its setting. What an older version did not know has its default value.
+/// The configuration of a run, and its setting. What an older version did not know has its default value; what only a
+/// newer one knows still tells settings apart.
 fn read_config(path: &Path) -> Result<(Config, BTreeMap<String, String>), RunError> {
     let unreadable = |error: &dyn ToString| RunError { path: path.to_owned(), problem: error.to_string() };
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(&error))?;
-    let own: toml::Table = toml::from_str(&text).map_err(|error| unreadable(&error))?;
-    let mut table = toml::Table::try_from(Config::default()).map_err(|error| unreadable(&error))?;
-    table.remove("num-stddev");
+    let own: toml::Table = toml::from_str(&text).map_err(|error| unreadable(&error.message()))?;
+    let defaults = Config::default().to_table();
+    let mut table = defaults.clone();
     table.extend(own);
-    let config: Config = table.clone().try_into().map_err(|error| unreadable(&error))?;
+    let mut known = table.clone();
+    known.retain(|key, _| key == "init" || defaults.contains_key(key));
+    let config: Config = known.try_into().map_err(|error: toml::de::Error| unreadable(&error.message()))?;
     if let Some(toml::Value::String(data)) = table.get_mut("data") {
         let name = Path::new(data.as_str()).file_name().map(|name| name.to_string_lossy().into_owned());
         *data = name.unwrap_or_else(|| data.clone());
@@ -206,9 +220,8 @@ impl Losses {
                 losses.last.pop_front();
             }
             losses.last.push_back(loss);
-            if let Ok(limit) = row[limit].parse() {
-                losses.limits.push(limit);
-            }
+            // No limit during a warm-up, and without clipping.
+            losses.limits.push(row[limit].parse().unwrap_or(f64::NAN));
         }
         Ok(losses)
     }

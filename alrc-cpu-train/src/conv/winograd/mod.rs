@@ -14,7 +14,7 @@ use super::{Backward, Convolution, Forward, InputGradient, Shape};
 use crate::simd::Simd;
 use crate::simd::product::{Left, Product, Right};
 use grid::{Band, Grid};
-use tiles::Source;
+use tiles::{Layout, Source};
 
 /// Side of a tile of the output.
 const TILE: usize = 4;
@@ -157,30 +157,43 @@ fn convolve_band<S: Simd>(
     mut destination: Destination<'_>,
 ) {
     let tiles = band.rows.len() * grid.columns;
-    let (segments, padded) = (source.channels.div_ceil(S::PANEL), source.channels.next_multiple_of(S::PANEL));
-    let (matrix, strip) = (tiles * S::PANEL, padded * S::PANEL);
-    with_scratch([FREQUENCIES * segments * matrix, FREQUENCIES * matrix], |[v, m]| {
-        simd.run(
-            #[inline(always)]
-            || tiles::transform_input(simd, grid, band.rows.clone(), source, tiles, v),
-        );
-        for (panel, u) in transformed.chunks_exact(FREQUENCIES * strip).enumerate() {
-            let operands = v.chunks_exact(segments * matrix).zip(u.chunks_exact(strip));
-            for ((v, u), m) in operands.zip(m.chunks_exact_mut(matrix)) {
-                simd.product(Product {
-                    rows: tiles,
-                    segments,
-                    depth: S::PANEL,
-                    a: Left { values: v, row: S::PANEL, segment: matrix, depth: 1 },
-                    b: Right { values: u, segment: S::PANEL * S::PANEL },
-                    c: m,
-                    accumulate: false,
-                });
-            }
+    let (inputs, outputs) = (Layout::new::<S>(source.channels, tiles), Layout::new::<S>(S::PANEL, tiles));
+    let matrix = inputs.panels * S::PANEL * S::PANEL;
+    with_scratch(
+        [inputs.len(), outputs.len(), tiles::strip_len::<S>(grid, source.channels)],
+        |[v, m, strip]| {
             simd.run(
                 #[inline(always)]
-                || tiles::transform_output(simd, grid, band.rows.clone(), panel, m, &mut destination),
+                || tiles::transform_input(simd, grid, band.rows.clone(), source, inputs, v, strip),
             );
-        }
-    });
+            for (panel, u) in transformed.chunks_exact(FREQUENCIES * matrix).enumerate() {
+                let operands = v.chunks_exact(inputs.frequency).zip(u.chunks_exact(matrix));
+                for ((v, u), m) in operands.zip(m.chunks_exact_mut(outputs.frequency)) {
+                    simd.product(Product {
+                        rows: tiles,
+                        segments: inputs.panels,
+                        depth: S::PANEL,
+                        a: Left { values: v, row: S::PANEL, segment: inputs.panel, depth: 1 },
+                        b: Right { values: u, segment: S::PANEL * S::PANEL },
+                        c: m,
+                        accumulate: false,
+                    });
+                }
+                simd.run(
+                    #[inline(always)]
+                    || {
+                        tiles::transform_output(
+                            simd,
+                            grid,
+                            band.rows.clone(),
+                            panel,
+                            outputs,
+                            m,
+                            &mut destination,
+                        )
+                    },
+                );
+            }
+        },
+    );
 }

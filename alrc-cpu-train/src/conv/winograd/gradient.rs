@@ -6,11 +6,12 @@
 
 use rayon::prelude::*;
 
+use super::TILE;
 use super::grid::Grid;
-use super::tiles::{self, Layout, Source};
+use super::tiles::{self, Layout};
 use super::weights::{self, transformed_len};
-use super::{Images, TILE};
 use crate::conv::Shape;
+use crate::conv::images::Images;
 use crate::conv::workspace::{Workspace, with_scratch};
 use crate::simd::Simd;
 use crate::simd::product::{Left, Product, Right};
@@ -33,7 +34,7 @@ pub(super) fn add<S: Simd>(
     bias_gradient: &mut [f32],
     workspace: &mut Workspace,
 ) {
-    let images = input.values.len() / (grid.size.pixels() * shape.in_channels);
+    let images = input.count(grid.size);
     let band_rows = grid.band_rows(BAND_TILES);
     let tiles = band_rows * grid.columns;
     let held = IMAGES.min(images) * grid.rows.div_ceil(band_rows);
@@ -55,8 +56,8 @@ pub(super) fn add<S: Simd>(
             .zip(bias_sums.par_chunks_exact_mut(shape.out_channels))
             .with_max_len(1)
             .for_each(|(((band, v), m), bias_sums)| {
-                let input = input.image(grid, band.image);
-                let gradient = output_gradient.image(grid, band.image);
+                let input = input.image(grid.size, band.image);
+                let gradient = output_gradient.image(grid.size, band.image);
                 with_scratch(
                     [tiles::strip_len::<S>(grid, shape.in_channels.max(shape.out_channels))],
                     |[strip]| {
@@ -77,9 +78,9 @@ pub(super) fn add<S: Simd>(
                                 let last_row = (band.rows.end * TILE).min(grid.size.height);
                                 let pixels =
                                     band.rows.start * TILE * grid.size.width..last_row * grid.size.width;
-                                sum_pixels(simd, gradient, pixels, bias_sums);
+                                gradient.sum_pixels(simd, pixels, bias_sums);
                             },
-                        )
+                        );
                     },
                 );
             });
@@ -114,16 +115,4 @@ pub(super) fn add<S: Simd>(
         }
     }
     weights::add_weight_gradient(simd, shape, transformed, weight_gradient);
-}
-
-/// The sum over pixels.
-#[inline(always)]
-fn sum_pixels<S: Simd>(simd: S, source: Source<'_>, pixels: std::ops::Range<usize>, sums: &mut [f32]) {
-    for channel in (0..source.channels).step_by(S::LANES) {
-        let mut sum = simd.splat(0.0);
-        for pixel in pixels.clone() {
-            sum = simd.add(sum, source.load(simd, pixel, channel));
-        }
-        simd.store(sum, &mut sums[channel..]);
-    }
 }

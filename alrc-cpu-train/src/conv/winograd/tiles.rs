@@ -8,7 +8,7 @@ use super::grid::Grid;
 use super::transform::{Input, Output, OutputGradient, Transform, both_ways};
 use super::{FREQUENCIES, TILE, WINDOW};
 use crate::conv::finish::Destination;
-use crate::conv::mask;
+use crate::conv::images::Source;
 use crate::simd::Simd;
 use crate::tensor::{ALIGNMENT, ImageSize};
 use std::ops::Range;
@@ -40,37 +40,6 @@ impl Layout {
     /// Values of a band.
     pub(super) fn len(self) -> usize {
         FREQUENCIES * self.frequency
-    }
-}
-
-/// An image to be transformed.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Source<'a> {
-    pub(super) channels: usize,
-    /// `[height, width, channels]`.
-    pub(super) image: &'a [f32],
-    /// Where it is to be read as it is; elsewhere it is taken to be zero.
-    pub(super) mask: Option<&'a [u8]>,
-}
-
-impl Source<'_> {
-    /// A vector of channels of a pixel.
-    #[inline(always)]
-    pub(super) fn load<S: Simd>(&self, simd: S, pixel: usize, channel: usize) -> S::Vector {
-        let first = pixel * self.channels + channel;
-        let values = if channel + S::LANES <= self.channels {
-            simd.load(&self.image[first..first + S::LANES])
-        } else {
-            let end = (pixel + 1) * self.channels;
-            simd.load(&self.image[first.min(end)..end])
-        };
-        match self.mask {
-            Some(mask) => {
-                let bytes = self.channels.div_ceil(8);
-                simd.keep(mask::read::<S>(&mask[pixel * bytes..][..bytes], channel), values)
-            }
-            None => values,
-        }
     }
 }
 

@@ -125,8 +125,13 @@ fn convolve_band<S: Simd>(
                 || tiles::transform_input(simd, grid, band.rows.clone(), source, inputs, v, strip),
             );
             for (panel, u) in transformed.chunks_exact(FREQUENCIES * matrix).enumerate() {
+                let channels = panel * S::PANEL..destination.channels.min((panel + 1) * S::PANEL);
                 let operands = v.chunks_exact(inputs.frequency).zip(u.chunks_exact(matrix));
-                for ((v, u), m) in operands.zip(m.chunks_exact_mut(outputs.frequency)) {
+                let products = operands.zip(m.chunks_exact_mut(outputs.frequency));
+                for (frequency, ((v, u), m)) in products.enumerate() {
+                    // By the time that the products are done, the output is at hand.
+                    let pixels = |frequency| destination.pixels() * frequency / FREQUENCIES;
+                    destination.prefetch(pixels(frequency)..pixels(frequency + 1), channels.clone());
                     simd.product(Product {
                         rows: tiles,
                         segments: inputs.panels,

@@ -25,7 +25,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut batches: Vec<(String, Vec<f64>)> = Vec::new();
     for row in lines.skip(1) {
         let mut fields = row.split(',');
-        let (Some(step), Some(loss)) = (fields.next(), fields.nth(1)) else { return Err("a short row".into()) };
+        let (Some(step), Some(loss)) = (fields.next(), fields.nth(1)) else {
+            return Err("a short row".into());
+        };
         if batches.last().is_none_or(|(last, _)| last != step) {
             batches.push((step.to_owned(), Vec::new()));
         }
@@ -65,7 +67,11 @@ macro_rules! replay {
                     let limits = parts.limits();
                     let mut sums =
                         limits.clip_batch(&losses[..half], &mut clipped[..half], &mut scales[..half]);
-                    sums.merge(&limits.clip_batch(&losses[half..], &mut clipped[half..], &mut scales[half..]));
+                    sums.merge(&limits.clip_batch(
+                        &losses[half..],
+                        &mut clipped[half..],
+                        &mut scales[half..],
+                    ));
                     parts.update(&sums);
                     write(&mut results, &clipped);
                     write(&mut results, &scales);

@@ -1,8 +1,8 @@
 //! The C interface of [`alrc_kernel`]: what `include/alrc.h` declares.
 //!
 //! Each function reads plain structs, checks them, lets the kernel work on its own types and writes the results:
-//! `memory` is where pointers are followed, `status` what can go wrong, `interface_f32` the functions. Those for f64
-//! are written by `build.rs`: the same text with the types exchanged.
+//! `memory` is where pointers are followed, `status` what can go wrong, `structs_f32` and `functions_f32` the interface.
+//! That for f64 is written by `build.rs`: the same text with the types exchanged.
 //!
 //! A state is checked in full on each call. A program in C can hand over anything, the check costs less than two
 //! nanoseconds beside the square root that it runs in parallel with, and a damaged state is better refused than used.
@@ -13,19 +13,23 @@
 extern crate std;
 
 mod choices;
-mod interface_f32;
-mod interface_f64 {
-    include!(concat!(env!("OUT_DIR"), "/interface_f64.rs"));
+mod functions_f32;
+mod functions_f64 {
+    include!(concat!(env!("OUT_DIR"), "/functions_f64.rs"));
 }
 mod memory;
 mod status;
+mod structs_f32;
+mod structs_f64 {
+    include!(concat!(env!("OUT_DIR"), "/structs_f64.rs"));
+}
 
-pub use choices::{
-    ALRC_NON_FINITE_REJECT, ALRC_NON_FINITE_SKIP, ALRC_SCALING_DEVIATION, ALRC_SCALING_RATIO,
-};
-pub use interface_f32::*;
-pub use interface_f64::*;
+pub use choices::{ALRC_NON_FINITE_REJECT, ALRC_NON_FINITE_SKIP, ALRC_SCALING_DEVIATION, ALRC_SCALING_RATIO};
+pub use functions_f32::*;
+pub use functions_f64::*;
 pub use status::*;
+pub use structs_f32::*;
+pub use structs_f64::*;
 
 /// Version of this header: 65536 major + 256 minor + patch. Compare with `alrc_version()`, that of the library.
 pub const ALRC_VERSION: u32 = 0x000100;

@@ -7,21 +7,22 @@ use std::{env, fs, path::Path};
 #[test]
 fn header_is_up_to_date() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // cbindgen does not follow `include!` into the file that build.rs writes.
-    let interface_f64 = Path::new(env!("CARGO_TARGET_TMPDIR")).join("interface_f64.rs");
-    let interface_f32 = fs::read_to_string(root.join("src/interface_f32.rs")).unwrap();
-    fs::write(&interface_f64, interface_f32.replace("f32", "f64")).unwrap();
-
-    let bindings = cbindgen::Builder::new()
+    let mut builder = cbindgen::Builder::new()
         .with_config(cbindgen::Config::from_root_or_default(root))
-        .with_src(root.join("src/lib.rs"))
-        .with_src(interface_f64)
-        .generate()
-        .unwrap();
+        .with_src(root.join("src/lib.rs"));
+    // cbindgen does not follow `include!` into the files that build.rs writes.
+    for file in ["structs", "functions"] {
+        let text = fs::read_to_string(root.join(format!("src/{file}_f32.rs"))).unwrap().replace("f32", "f64");
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{file}_f64.rs"));
+        fs::write(&path, text).unwrap();
+        builder = builder.with_src(path);
+    }
+    let bindings = builder.generate().unwrap();
     let mut generated = Vec::new();
     bindings.write(&mut generated);
     // The duty of the caller stands at the top of the header, once.
-    let generated = String::from_utf8(generated).unwrap().replace("//\n// # Safety\n// As the header says.\n", "");
+    let generated =
+        String::from_utf8(generated).unwrap().replace("//\n// # Safety\n// As the header says.\n", "");
 
     let header = root.join("include/alrc.h");
     if env::var_os("ALRC_WRITE_HEADER").is_some() {

@@ -85,7 +85,7 @@ static int read_batch(FILE *trace, batch *batch) {
 int main(int argc, char **argv) {
     parameter parameters[MAX_PARAMETERS];
     size_t count = 0;
-    char first[LINE], columns[LINE];
+    char first[LINE], skipped[LINE];
     FILE *trace = argc < 3 ? NULL : fopen(argv[1], "r");
     FILE *results = argc < 3 ? NULL : fopen(argv[2], "wb");
     if (!trace || !results || !fgets(first, sizeof first, trace)) {
@@ -98,7 +98,7 @@ int main(int argc, char **argv) {
     }
     for (int is_double = 0; is_double < 2; is_double++) {
         rewind(trace);
-        if (!fgets(first, sizeof first, trace) || !fgets(columns, sizeof columns, trace)) {
+        if (!fgets(skipped, sizeof skipped, trace) || !fgets(skipped, sizeof skipped, trace)) {
             return 2;
         }
         (is_double ? replay_f64 : replay_f32)(trace, results, parameters, count);

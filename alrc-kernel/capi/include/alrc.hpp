@@ -41,25 +41,25 @@ inline void check(alrc_status status) {
 template <class Real>
 struct Api;
 
-#define ALRC_API(real, name)                                    \
-    template <>                                                 \
-    struct Api<real> {                                          \
-        using State = name;                                     \
-        using Config = name##_config;                           \
-        using Limits = name##_limits;                           \
-        using Sums = name##_sums;                               \
-        using Report = name##_report;                           \
+#define ALRC_API(real, name)                                          \
+    template <>                                                       \
+    struct Api<real> {                                                \
+        using State = name;                                           \
+        using Config = name##_config;                                 \
+        using Limits = name##_limits;                                 \
+        using Sums = name##_sums;                                     \
+        using Report = name##_report;                                 \
         static constexpr auto config_default = name##_config_default; \
-        static constexpr auto init = name##_init;               \
-        static constexpr auto step = name##_step;               \
-        static constexpr auto step_batch = name##_step_batch;   \
-        static constexpr auto get_limits = name##_get_limits;   \
-        static constexpr auto clip = name##_clip;               \
-        static constexpr auto sums_merge = name##_sums_merge;   \
-        static constexpr auto update = name##_update;           \
-        static constexpr auto moments = name##_moments;         \
-        static constexpr auto save = name##_save;               \
-        static constexpr auto load = name##_load;               \
+        static constexpr auto init = name##_init;                     \
+        static constexpr auto step = name##_step;                     \
+        static constexpr auto step_batch = name##_step_batch;         \
+        static constexpr auto get_limits = name##_get_limits;         \
+        static constexpr auto clip = name##_clip;                     \
+        static constexpr auto sums_merge = name##_sums_merge;         \
+        static constexpr auto update = name##_update;                 \
+        static constexpr auto moments = name##_moments;               \
+        static constexpr auto save = name##_save;                     \
+        static constexpr auto load = name##_load;                     \
     }
 ALRC_API(float, alrc_f32);
 ALRC_API(double, alrc_f64);

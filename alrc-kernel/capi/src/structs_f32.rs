@@ -9,7 +9,7 @@ use crate::status::*;
 
 /// Parameters. Fill with `alrc_f32_config_default` and change what is to differ.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 pub struct alrc_f32_config {
     /// Standard deviations above the mean at which losses are clipped, in [0, 1e9]. Default 3.
     pub num_stddev: f32,
@@ -37,7 +37,7 @@ pub struct alrc_f32_config {
 
 /// Parameters and running moments. To be read at will, and changed by the functions alone.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 pub struct alrc_f32 {
     /// The parameters.
     pub config: alrc_f32_config,
@@ -53,7 +53,7 @@ pub struct alrc_f32 {
 
 /// The limits of one step: a small value to copy to where the losses are.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 pub struct alrc_f32_limits {
     /// Smaller losses are lifted to this value; the lowest finite number where none is lifted.
     pub lower: f32,
@@ -69,7 +69,7 @@ pub struct alrc_f32_limits {
 
 /// The sums of (a part of) a step's clipped losses.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 pub struct alrc_f32_sums {
     /// Number of finite losses.
     pub count: u64,
@@ -87,7 +87,7 @@ pub struct alrc_f32_sums {
 
 /// What a step did.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 pub struct alrc_f32_report {
     /// Number of losses that were clipped.
     pub clipped: u64,

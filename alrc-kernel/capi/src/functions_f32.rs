@@ -30,7 +30,7 @@ pub unsafe extern "C" fn alrc_f32_init(state: *mut alrc_f32, config: *const alrc
     answer(|| {
         // SAFETY: the caller vouches for the pointers.
         let (state, config) = unsafe { (Output::required(state)?, memory::input(config)?) };
-        let alrc = Alrc::new(config.to_kernel()?).map_err(of_config)?;
+        let alrc = Alrc::new(config.kernel()?).map_err(of_config)?;
         state.write((&alrc).into());
         Ok(())
     })
@@ -54,7 +54,7 @@ pub unsafe extern "C" fn alrc_f32_step(
             let after = Output::required(state)?;
             (memory::input(state)?, after, Output::optional(clipped)?, Output::optional(scale)?)
         };
-        let mut alrc = before.to_kernel()?;
+        let mut alrc = before.kernel()?;
         let result: Clipped<f32> = alrc.step(loss);
         after.change(|state| state.set(&alrc));
         clipped.write(result.loss);
@@ -84,7 +84,7 @@ pub unsafe extern "C" fn alrc_f32_step_batch(
             let (after, report) = (Output::required(state)?, Output::optional(report)?);
             (memory::input(state)?, after, report, Batch::new(losses, clipped, scales, len)?)
         };
-        let mut alrc = before.to_kernel()?;
+        let mut alrc = before.kernel()?;
         let result = match batch {
             Batch::Apart { losses, clipped, scales } => alrc.step_batch(losses, clipped, scales),
             Batch::InPlace { losses, scales } => alrc.step_batch_in_place(losses, scales),
@@ -108,7 +108,7 @@ pub unsafe extern "C" fn alrc_f32_get_limits(
     answer(|| {
         // SAFETY: the caller vouches for the pointers.
         let (state, limits) = unsafe { (memory::input(state)?, Output::required(limits)?) };
-        limits.write(state.to_kernel()?.limits().into());
+        limits.write(state.kernel()?.limits().into());
         Ok(())
     })
 }
@@ -150,7 +150,7 @@ pub unsafe extern "C" fn alrc_f32_clip(
             let (limits, sums) = (memory::input(limits)?, Output::optional(sums)?);
             (limits, sums, Batch::new(losses, clipped, scales, len)?)
         };
-        let limits = limits.to_kernel()?;
+        let limits = limits.kernel()?;
         let result = match batch {
             Batch::Apart { losses, clipped, scales } => limits.clip_batch(losses, clipped, scales),
             Batch::InPlace { losses, scales } => limits.clip_batch_in_place(losses, scales),
@@ -174,8 +174,8 @@ pub unsafe extern "C" fn alrc_f32_sums_merge(
         // SAFETY: the caller vouches for the pointers.
         let (merged, own, other) =
             unsafe { (Output::required(into)?, memory::input(into)?, memory::input(other)?) };
-        let mut sums = own.to_kernel()?;
-        sums.merge(&other.to_kernel()?);
+        let mut sums = own.kernel()?;
+        sums.merge(&other.kernel()?);
         merged.write(sums.into());
         Ok(())
     })
@@ -192,8 +192,8 @@ pub unsafe extern "C" fn alrc_f32_update(state: *mut alrc_f32, sums: *const alrc
         // SAFETY: the caller vouches for the pointers.
         let (after, before, sums) =
             unsafe { (Output::required(state)?, memory::input(state)?, memory::input(sums)?) };
-        let mut alrc = before.to_kernel()?;
-        alrc.update(&sums.to_kernel()?);
+        let mut alrc = before.kernel()?;
+        alrc.update(&sums.kernel()?);
         after.change(|state| state.set(&alrc));
         Ok(())
     })
@@ -213,7 +213,7 @@ pub unsafe extern "C" fn alrc_f32_moments(
         // SAFETY: the caller vouches for the pointers.
         let (state, mu1, mu2) =
             unsafe { (memory::input(state)?, Output::optional(mu1)?, Output::optional(mu2)?) };
-        let alrc = state.to_kernel()?;
+        let alrc = state.kernel()?;
         mu1.write(alrc.mu1());
         mu2.write(alrc.mu2());
         Ok(())
@@ -229,7 +229,7 @@ pub unsafe extern "C" fn alrc_f32_save(state: *const alrc_f32, bytes: *mut u8, l
     answer(|| {
         // SAFETY: the caller vouches for the pointers.
         let (state, bytes) = unsafe { (memory::input(state)?, memory::bytes_mut(bytes, len)?) };
-        *bytes = state.to_kernel()?.to_bytes();
+        *bytes = state.kernel()?.to_bytes();
         Ok(())
     })
 }

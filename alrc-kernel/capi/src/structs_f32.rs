@@ -115,7 +115,7 @@ unsafe impl Plain for alrc_f32_report {}
 impl alrc_f32_config {
     // Inlined here and below, a state's numbers stay in registers from the check to the result of a step.
     #[inline(always)]
-    pub(crate) fn to_kernel(&self) -> Result<Config<f32>, alrc_status> {
+    pub(crate) fn kernel(&self) -> Result<Config<f32>, alrc_status> {
         Ok(Config {
             num_stddev: self.num_stddev,
             num_stddev_below: (self.num_stddev_below != f32::INFINITY).then_some(self.num_stddev_below),
@@ -155,8 +155,8 @@ impl From<&Config<f32>> for alrc_f32_config {
 
 impl alrc_f32 {
     #[inline(always)]
-    pub(crate) fn to_kernel(&self) -> Result<Alrc<f32>, alrc_status> {
-        let config = self.config.to_kernel().map_err(|_| ALRC_ERROR_STATE)?;
+    pub(crate) fn kernel(&self) -> Result<Alrc<f32>, alrc_status> {
+        let config = self.config.kernel().map_err(|_| ALRC_ERROR_STATE)?;
         let state = State {
             mean: self.mean,
             carry: self.carry,
@@ -181,7 +181,7 @@ impl From<&Alrc<f32>> for alrc_f32 {
 }
 
 impl alrc_f32_limits {
-    pub(crate) fn to_kernel(&self) -> Result<Limits<f32>, alrc_status> {
+    pub(crate) fn kernel(&self) -> Result<Limits<f32>, alrc_status> {
         let scaling = scaling_to_kernel(self.scaling).ok_or(ALRC_ERROR_LIMITS)?;
         let non_finite = non_finite_to_kernel(self.non_finite).ok_or(ALRC_ERROR_LIMITS)?;
         Limits::from_parts(self.lower, self.mean, self.upper, scaling, non_finite).ok_or(ALRC_ERROR_LIMITS)
@@ -201,7 +201,7 @@ impl From<Limits<f32>> for alrc_f32_limits {
 }
 
 impl alrc_f32_sums {
-    pub(crate) fn to_kernel(&self) -> Result<BatchSums<f32>, alrc_status> {
+    pub(crate) fn kernel(&self) -> Result<BatchSums<f32>, alrc_status> {
         let Self { count, clipped, non_finite, mean, squares, largest_excess } = *self;
         let sums = BatchSums { count, clipped, non_finite, mean, squares, largest_excess };
         if sums.is_valid() { Ok(sums) } else { Err(ALRC_ERROR_SUMS) }

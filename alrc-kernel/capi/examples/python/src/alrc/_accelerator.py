@@ -65,7 +65,8 @@ def _moments(center: float, clipped: Tensor, is_finite: Tensor) -> tuple[Tensor,
 
 def pack(sums: Sums, dtype: torch.dtype) -> Tensor:
     """Sums of the host in the form in which `clip` returns them."""
-    return _pack(torch.tensor(sums[:3]), torch.tensor(sums[3:], dtype=dtype))
+    counts = torch.tensor([sums.count, sums.clipped, sums.non_finite])
+    return _pack(counts, torch.tensor([sums.mean, sums.squares, sums.largest_excess], dtype=dtype))
 
 
 def unpack(packed: Tensor, dtype: torch.dtype) -> Sums:

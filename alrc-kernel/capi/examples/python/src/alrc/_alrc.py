@@ -16,7 +16,6 @@ from ._library import (
     Error,
     Interface,
     check,
-    fields,
 )
 from ._phases import Array, Limits, Sums, addresses, batch
 
@@ -75,7 +74,7 @@ class Alrc:
         Error: A parameter is outside its range.
     """
 
-    __slots__ = ("_interface", "_state", "_step", "_state_at", "_results", "_clipped_at", "_scale_at")
+    __slots__ = ("_clipped_at", "_interface", "_results", "_scale_at", "_state", "_state_at", "_step")
 
     def __init__(
         self,
@@ -154,8 +153,10 @@ class Alrc:
         check(
             self._interface.step_batch(self._state, *addresses(losses, clipped, scales), losses.size, report)
         )
-        *numbers, updated = fields(report)
-        return Batch(clipped, scales, Report(*numbers, bool(updated)))
+        result = Report(
+            report.clipped, report.non_finite, report.largest_excess, report.limit, bool(report.updated)
+        )
+        return Batch(clipped, scales, result)
 
     def limits(self) -> Limits:
         """The first phase of a step whose losses arise in several places: the limits for all of them."""
@@ -175,9 +176,9 @@ class Alrc:
         """
         sums = self._interface.Sums()
         for part in parts:
-            check(self._interface.sums_merge(sums, self._interface.Sums(*part)))
+            check(self._interface.sums_merge(sums, part._to_struct(self._interface)))
         check(self._interface.update(self._state, sums))
-        return Sums(*fields(sums))
+        return Sums._from_struct(sums)
 
     @property
     def mu1(self) -> float:
@@ -223,7 +224,9 @@ class Alrc:
         return type(self).from_bytes, (self.to_bytes(),)
 
     def __repr__(self) -> str:
-        config = ", ".join(f"{name}={getattr(self._state.config, name):g}" for name, _ in self._state.config._fields_)
+        config = ", ".join(
+            f"{name}={getattr(self._state.config, name):g}" for name, _ in self._state.config._fields_
+        )
         return f"Alrc({self.dtype}, {config}, mu1={self.mu1:g}, mu2={self.mu2:g})"
 
 

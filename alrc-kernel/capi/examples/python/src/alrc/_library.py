@@ -1,7 +1,18 @@
 """The shared library, as `alrc.h` describes it: its structs and functions for each floating-point type."""
 
 import ctypes
-from ctypes import POINTER, c_char_p, c_double, c_float, c_int32, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
+from ctypes import (
+    POINTER,
+    c_char_p,
+    c_double,
+    c_float,
+    c_int32,
+    c_size_t,
+    c_uint8,
+    c_uint32,
+    c_uint64,
+    c_void_p,
+)
 from pathlib import Path
 from typing import Any
 
@@ -127,8 +138,3 @@ INTERFACES = {
     np.dtype(np.float32): Interface("alrc_f32", c_float, np.float32),
     np.dtype(np.float64): Interface("alrc_f64", c_double, np.float64),
 }
-
-
-def fields(struct: Any) -> list[Any]:
-    """The values of a struct, in order."""
-    return [getattr(struct, name) for name, _ in struct._fields_]

@@ -1,16 +1,18 @@
 """What goes between the two phases of a step: limits to where the losses are, and sums back."""
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ._library import NON_FINITES, SCALINGS, Interface, check, fields
+from ._library import NON_FINITES, SCALINGS, Interface, check
 
 Array = npt.NDArray[np.floating[Any]]
 
 
-class Sums(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Sums:
     """What (a part of) a step's losses add to the moments: plain numbers for any transport."""
 
     count: int
@@ -25,6 +27,14 @@ class Sums(NamedTuple):
     """Sum of the squares of the clipped losses about their mean."""
     largest_excess: float
     """The largest distance of a loss from the limit that clipped it; 0 if none was clipped."""
+
+    @classmethod
+    def _from_struct(cls, struct: Any) -> "Sums":
+        return cls(*(getattr(struct, name) for name, _ in struct._fields_))
+
+    def _to_struct(self, interface: Interface) -> Any:
+        struct = interface.Sums
+        return struct(*(getattr(self, name) for name, _ in struct._fields_))
 
 
 class Part(NamedTuple):
@@ -76,7 +86,7 @@ class Limits:
         losses, clipped, scales = batch(self._interface, losses, clipped, scales)
         sums = self._interface.Sums()
         check(self._interface.clip(self._limits, *addresses(losses, clipped, scales), losses.size, sums))
-        return Part(clipped, scales, Sums(*fields(sums)))
+        return Part(clipped, scales, Sums._from_struct(sums))
 
 
 def batch(

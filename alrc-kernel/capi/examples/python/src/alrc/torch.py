@@ -4,8 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.distributed as distributed
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.autograd.function import FunctionCtx
 
 from . import _accelerator
@@ -79,10 +78,12 @@ class ALRC(torch.nn.Module):
             TypeError: The losses are not of a floating-point type, or of one with more digits than the moments.
         """
         if not losses.is_floating_point() or torch.promote_types(losses.dtype, self.dtype) != self.dtype:
-            raise TypeError(f"losses are {losses.dtype}, the moments {self.dtype}: make ALRC(dtype=torch.float64)")
+            raise TypeError(
+                f"losses are {losses.dtype}, the moments {self.dtype}: make ALRC(dtype=torch.float64)"
+            )
         if not self.training:
             return losses
-        clipped: Tensor = _ScaleGradient.apply(losses, self._step)  # type: ignore[no-untyped-call]
+        clipped: Tensor = _ScaleGradient.apply(losses, self._step)
         return clipped
 
     def _step(self, losses: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,7 +96,9 @@ class ALRC(torch.nn.Module):
             packed = _accelerator.pack(part.sums, self.dtype)
         else:
             clipped, scales, packed = _accelerator.clip(limits, losses)
-        self.sums = self.alrc.update(*(_accelerator.unpack(part, self.dtype) for part in self._gather(packed)))
+        self.sums = self.alrc.update(
+            *(_accelerator.unpack(part, self.dtype) for part in self._gather(packed))
+        )
         if limits.non_finite == "reject" and self.sums.non_finite > 0:
             clipped.zero_()
             scales.zero_()
@@ -133,14 +136,12 @@ class _ScaleGradient(torch.autograd.Function):
     """The clipped losses; backwards, the gradient that comes in times the scales."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: FunctionCtx, losses: Tensor, step: Callable[[Tensor], tuple[Tensor, Tensor]]
-    ) -> Tensor:
+    def forward(ctx: FunctionCtx, losses: Tensor, step: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Tensor:
         clipped, scales = step(losses)
         ctx.save_for_backward(scales)
         return clipped.to(losses.dtype)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (scales,) = ctx.saved_tensors
         return (gradient * scales).to(gradient.dtype), None

@@ -55,4 +55,6 @@ def hard_cases():
     """The losses of each step, float64."""
     _, _, *rows = (CAPI / "tests" / "hard_cases.csv").read_text().splitlines()
     numbers = (row.split(",") for row in rows)
-    return [np.array([float(loss) for *_, loss in group]) for _, group in groupby(numbers, lambda row: row[0])]
+    return [
+        np.array([float(loss) for *_, loss in group]) for _, group in groupby(numbers, lambda row: row[0])
+    ]

@@ -26,7 +26,9 @@ def test_batches_agree_with_the_published_implementation(path, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("path", [path for path in GOLDEN if "batch" not in path.stem], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [path for path in GOLDEN if "batch" not in path.stem], ids=lambda path: path.stem
+)
 def test_single_losses_agree_with_the_published_implementation(path, dtype):
     parameters, steps = golden(path)
     state = Alrc(dtype=dtype, **parameters)

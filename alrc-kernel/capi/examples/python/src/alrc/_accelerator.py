@@ -32,7 +32,7 @@ def clip(limits: Limits, losses: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     excess = torch.where(is_outside, (losses - clipped).abs().clamp(max=torch.finfo(losses.dtype).max), 0)
     # An empty tensor has no maximum.
     largest_excess = torch.cat([excess.flatten(), excess.new_zeros(1)]).max()
-    mean, squares = _moments(limits.mean, clipped, is_finite)
+    mean, squares = _moments(clipped, is_finite)
     counts = torch.stack([is_finite.sum(), is_outside.sum(), (~is_finite).sum()])
     return clipped, scales, _pack(counts, torch.stack([mean, squares, largest_excess]))
 
@@ -48,16 +48,16 @@ def _scales(limits: Limits, losses: Tensor, clipped: Tensor) -> Tensor:
     return torch.where((clipped > 0) & (losses > 0), ratio, deviation)
 
 
-def _moments(center: float, clipped: Tensor, is_finite: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean of the clipped losses that are finite, and sum of the squares about it."""
+def _moments(clipped: Tensor, is_finite: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean of the clipped losses that are finite (the others are 0), and sum of the squares about it."""
     largest = torch.finfo(clipped.dtype).max
     # Larger losses enter the moments as this bound, whose square leaves room for sums.
     bound = sqrt(largest) / 128
     entering = clipped.clamp(-bound, bound)
     count = is_finite.sum().clamp(min=1)
-    mean = center + torch.where(is_finite, entering - center, 0).sum() / count
-    # What rounding has left of the mean is taken off the squares.
+    mean = entering.sum() / count
     distances = torch.where(is_finite, entering - mean, 0)
+    # What rounding has left of the mean goes to it, and is taken off the squares.
     distance = distances.sum() / count
     squares = distances.square().sum() - distance.square() * count
     return mean + distance, squares.clamp(0, largest)

@@ -9,7 +9,7 @@ from torch.autograd.function import FunctionCtx
 
 from . import _accelerator
 from ._alrc import Alrc
-from ._phases import Sums
+from ._phases import Limits, Sums
 
 __all__ = ["ALRC"]
 
@@ -90,19 +90,21 @@ class ALRC(torch.nn.Module):
         """One step: the clipped losses, and the scales of their gradients."""
         losses = losses.detach().to(self.dtype)
         limits = self.alrc.limits()
-        if losses.device.type == "cpu":
-            part = limits.clip(losses.numpy())
-            clipped, scales = torch.from_numpy(part.clipped), torch.from_numpy(part.scales)
-            packed = _accelerator.pack(part.sums, self.dtype)
-        else:
-            clipped, scales, packed = _accelerator.clip(limits, losses)
-        self.sums = self.alrc.update(
-            *(_accelerator.unpack(part, self.dtype) for part in self._gather(packed))
-        )
+        clipped, scales, packed = self._clip(limits, losses)
+        parts = (_accelerator.unpack(part, self.dtype) for part in self._gather(packed))
+        self.sums = self.alrc.update(*parts)
         if limits.non_finite == "reject" and self.sums.non_finite > 0:
             clipped.zero_()
             scales.zero_()
         return clipped, scales
+
+    def _clip(self, limits: Limits, losses: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The clipped losses, the scales of their gradients, and their packed sums."""
+        if losses.device.type != "cpu":
+            return _accelerator.clip(limits, losses)
+        part = limits.clip(losses.numpy())
+        packed = _accelerator.pack(part.sums, self.dtype)
+        return torch.from_numpy(part.clipped), torch.from_numpy(part.scales), packed
 
     def _gather(self, packed: Tensor) -> Tensor:
         """The packed sums of all processes, in the order of their ranks, on the host."""

@@ -29,8 +29,8 @@ pub unsafe extern "C" fn alrc_f32_config_default(config: *mut alrc_f32_config) -
 pub unsafe extern "C" fn alrc_f32_init(state: *mut alrc_f32, config: *const alrc_f32_config) -> alrc_status {
     answer(|| {
         // SAFETY: the caller vouches for the pointers.
-        let (state, config) = unsafe { (Output::required(state)?, memory::read(config)?) };
-        let alrc = Alrc::new(config.to_kernel()?).map_err(of_config)?;
+        let (state, config) = unsafe { (Output::required(state)?, memory::input(config)?) };
+        let alrc = Alrc::new(config.kernel()?).map_err(of_config)?;
         state.write((&alrc).into());
         Ok(())
     })
@@ -52,11 +52,11 @@ pub unsafe extern "C" fn alrc_f32_step(
         // SAFETY: the caller vouches for the pointers.
         let (before, after, clipped, scale) = unsafe {
             let after = Output::required(state)?;
-            (memory::read(state)?, after, Output::optional(clipped)?, Output::optional(scale)?)
+            (memory::input(state)?, after, Output::optional(clipped)?, Output::optional(scale)?)
         };
-        let mut alrc = before.to_kernel()?;
+        let mut alrc = before.kernel()?;
         let result: Clipped<f32> = alrc.step(loss);
-        after.write((&alrc).into());
+        after.change(|state| state.set(&alrc));
         clipped.write(result.loss);
         scale.write(result.scale);
         Ok(())
@@ -82,14 +82,14 @@ pub unsafe extern "C" fn alrc_f32_step_batch(
         // the buffers are no longer in use.
         let (before, after, report, batch) = unsafe {
             let (after, report) = (Output::required(state)?, Output::optional(report)?);
-            (memory::read(state)?, after, report, Batch::new(losses, clipped, scales, len)?)
+            (memory::input(state)?, after, report, Batch::new(losses, clipped, scales, len)?)
         };
-        let mut alrc = before.to_kernel()?;
+        let mut alrc = before.kernel()?;
         let result = match batch {
             Batch::Apart { losses, clipped, scales } => alrc.step_batch(losses, clipped, scales),
             Batch::InPlace { losses, scales } => alrc.step_batch_in_place(losses, scales),
         };
-        after.write((&alrc).into());
+        after.change(|state| state.set(&alrc));
         report.write(result.into());
         Ok(())
     })
@@ -107,8 +107,8 @@ pub unsafe extern "C" fn alrc_f32_get_limits(
 ) -> alrc_status {
     answer(|| {
         // SAFETY: the caller vouches for the pointers.
-        let (state, limits) = unsafe { (memory::read(state)?, Output::required(limits)?) };
-        limits.write(state.to_kernel()?.limits().into());
+        let (state, limits) = unsafe { (memory::input(state)?, Output::required(limits)?) };
+        limits.write(state.kernel()?.limits().into());
         Ok(())
     })
 }
@@ -147,10 +147,10 @@ pub unsafe extern "C" fn alrc_f32_clip(
         // SAFETY: the caller vouches for the pointers. `limits` is copied, and `sums` is written when the buffers are
         // no longer in use.
         let (limits, sums, batch) = unsafe {
-            let (limits, sums) = (memory::read(limits)?, Output::optional(sums)?);
+            let (limits, sums) = (memory::input(limits)?, Output::optional(sums)?);
             (limits, sums, Batch::new(losses, clipped, scales, len)?)
         };
-        let limits = limits.to_kernel()?;
+        let limits = limits.kernel()?;
         let result = match batch {
             Batch::Apart { losses, clipped, scales } => limits.clip_batch(losses, clipped, scales),
             Batch::InPlace { losses, scales } => limits.clip_batch_in_place(losses, scales),
@@ -173,9 +173,9 @@ pub unsafe extern "C" fn alrc_f32_sums_merge(
     answer(|| {
         // SAFETY: the caller vouches for the pointers.
         let (merged, own, other) =
-            unsafe { (Output::required(into)?, memory::read(into)?, memory::read(other)?) };
-        let mut sums = own.to_kernel()?;
-        sums.merge(&other.to_kernel()?);
+            unsafe { (Output::required(into)?, memory::input(into)?, memory::input(other)?) };
+        let mut sums = own.kernel()?;
+        sums.merge(&other.kernel()?);
         merged.write(sums.into());
         Ok(())
     })
@@ -191,10 +191,10 @@ pub unsafe extern "C" fn alrc_f32_update(state: *mut alrc_f32, sums: *const alrc
     answer(|| {
         // SAFETY: the caller vouches for the pointers.
         let (after, before, sums) =
-            unsafe { (Output::required(state)?, memory::read(state)?, memory::read(sums)?) };
-        let mut alrc = before.to_kernel()?;
-        alrc.update(&sums.to_kernel()?);
-        after.write((&alrc).into());
+            unsafe { (Output::required(state)?, memory::input(state)?, memory::input(sums)?) };
+        let mut alrc = before.kernel()?;
+        alrc.update(&sums.kernel()?);
+        after.change(|state| state.set(&alrc));
         Ok(())
     })
 }
@@ -212,8 +212,8 @@ pub unsafe extern "C" fn alrc_f32_moments(
     answer(|| {
         // SAFETY: the caller vouches for the pointers.
         let (state, mu1, mu2) =
-            unsafe { (memory::read(state)?, Output::optional(mu1)?, Output::optional(mu2)?) };
-        let alrc = state.to_kernel()?;
+            unsafe { (memory::input(state)?, Output::optional(mu1)?, Output::optional(mu2)?) };
+        let alrc = state.kernel()?;
         mu1.write(alrc.mu1());
         mu2.write(alrc.mu2());
         Ok(())
@@ -228,8 +228,8 @@ pub unsafe extern "C" fn alrc_f32_moments(
 pub unsafe extern "C" fn alrc_f32_save(state: *const alrc_f32, bytes: *mut u8, len: usize) -> alrc_status {
     answer(|| {
         // SAFETY: the caller vouches for the pointers.
-        let (state, bytes) = unsafe { (memory::read(state)?, memory::bytes_mut(bytes, len)?) };
-        *bytes = state.to_kernel()?.to_bytes();
+        let (state, bytes) = unsafe { (memory::input(state)?, memory::bytes_mut(bytes, len)?) };
+        *bytes = state.kernel()?.to_bytes();
         Ok(())
     })
 }

@@ -30,14 +30,15 @@ fn check<T>(pointer: *const T) -> Result<(), alrc_status> {
     }
 }
 
-/// A copy of what the pointer leads to.
+/// What the pointer leads to; to be turned into a value of the kernel before anything is written, for a result may go to
+/// the same place.
 ///
 /// # Safety
-/// `pointer` is null, misaligned, or valid for reads.
-pub(crate) unsafe fn read<T: Plain>(pointer: *const T) -> Result<T, alrc_status> {
+/// `pointer` is null, misaligned, or valid for reads as long as the reference lives, and nobody writes there.
+pub(crate) unsafe fn input<'a, T: Plain>(pointer: *const T) -> Result<&'a T, alrc_status> {
     check(pointer)?;
     // SAFETY: neither null nor misaligned, thus valid for reads; any bytes are a T.
-    Ok(unsafe { pointer.read() })
+    Ok(unsafe { &*pointer })
 }
 
 /// The place for a result.
@@ -45,7 +46,7 @@ pub(crate) struct Output<T>(*mut T);
 
 impl<T: Plain> Output<T> {
     /// # Safety
-    /// `pointer` is null, misaligned, or valid for writes as long as this value lives.
+    /// `pointer` is null, misaligned, or valid for reads and writes as long as this value lives.
     pub(crate) unsafe fn required(pointer: *mut T) -> Result<Self, alrc_status> {
         check(pointer)?;
         Ok(Self(pointer))
@@ -63,6 +64,14 @@ impl<T: Plain> Output<T> {
         if !self.0.is_null() {
             // SAFETY: aligned and not null, thus valid for writes.
             unsafe { self.0.write(value) }
+        }
+    }
+
+    /// Writes to parts of what is there.
+    pub(crate) fn change(self, change: impl FnOnce(&mut T)) {
+        // SAFETY: null, or aligned and thus valid; nobody else uses the place while the call lasts.
+        if let Some(value) = unsafe { self.0.as_mut() } {
+            change(value);
         }
     }
 }

@@ -113,7 +113,9 @@ unsafe impl Plain for alrc_f32_sums {}
 unsafe impl Plain for alrc_f32_report {}
 
 impl alrc_f32_config {
-    pub(crate) fn to_kernel(self) -> Result<Config<f32>, alrc_status> {
+    // Inlined here and below, a state's numbers stay in registers from the check to the result of a step.
+    #[inline(always)]
+    pub(crate) fn kernel(&self) -> Result<Config<f32>, alrc_status> {
         Ok(Config {
             num_stddev: self.num_stddev,
             num_stddev_below: (self.num_stddev_below != f32::INFINITY).then_some(self.num_stddev_below),
@@ -152,8 +154,9 @@ impl From<&Config<f32>> for alrc_f32_config {
 }
 
 impl alrc_f32 {
-    pub(crate) fn to_kernel(self) -> Result<Alrc<f32>, alrc_status> {
-        let config = self.config.to_kernel().map_err(|_| ALRC_ERROR_STATE)?;
+    #[inline(always)]
+    pub(crate) fn kernel(&self) -> Result<Alrc<f32>, alrc_status> {
+        let config = self.config.kernel().map_err(|_| ALRC_ERROR_STATE)?;
         let state = State {
             mean: self.mean,
             carry: self.carry,
@@ -161,6 +164,12 @@ impl alrc_f32 {
             warm_up_left: self.warm_up_left,
         };
         Alrc::from_state(config, state).map_err(|_| ALRC_ERROR_STATE)
+    }
+
+    /// What a step changes.
+    pub(crate) fn set(&mut self, alrc: &Alrc<f32>) {
+        let &State { mean, carry, variance, warm_up_left } = alrc.state();
+        (self.mean, self.carry, self.variance, self.warm_up_left) = (mean, carry, variance, warm_up_left);
     }
 }
 
@@ -172,7 +181,7 @@ impl From<&Alrc<f32>> for alrc_f32 {
 }
 
 impl alrc_f32_limits {
-    pub(crate) fn to_kernel(self) -> Result<Limits<f32>, alrc_status> {
+    pub(crate) fn kernel(&self) -> Result<Limits<f32>, alrc_status> {
         let scaling = scaling_to_kernel(self.scaling).ok_or(ALRC_ERROR_LIMITS)?;
         let non_finite = non_finite_to_kernel(self.non_finite).ok_or(ALRC_ERROR_LIMITS)?;
         Limits::from_parts(self.lower, self.mean, self.upper, scaling, non_finite).ok_or(ALRC_ERROR_LIMITS)
@@ -192,8 +201,8 @@ impl From<Limits<f32>> for alrc_f32_limits {
 }
 
 impl alrc_f32_sums {
-    pub(crate) fn to_kernel(self) -> Result<BatchSums<f32>, alrc_status> {
-        let Self { count, clipped, non_finite, mean, squares, largest_excess } = self;
+    pub(crate) fn kernel(&self) -> Result<BatchSums<f32>, alrc_status> {
+        let Self { count, clipped, non_finite, mean, squares, largest_excess } = *self;
         let sums = BatchSums { count, clipped, non_finite, mean, squares, largest_excess };
         if sums.is_valid() { Ok(sums) } else { Err(ALRC_ERROR_SUMS) }
     }

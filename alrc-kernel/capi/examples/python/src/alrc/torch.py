@@ -25,7 +25,8 @@ class ALRC(torch.nn.Module):
 
     A call is one step: every loss is limited to `num_stddev` standard deviations above the running mean, then the
     running moments move by the clipped losses. The gradient of a clipped loss is not 0 but that which comes in times
-    limit/loss. A NaN or an infinite loss becomes 0 and sends back a gradient of 0.
+    limit/loss. A NaN or an infinite loss becomes 0 and sends back a gradient of 0 (which a network that computed NaN on
+    the way still multiplies by NaN: skip the optimiser's step where `sums.non_finite` is not 0).
 
     In evaluation mode (`eval()`) losses pass unchanged and the moments stay.
 

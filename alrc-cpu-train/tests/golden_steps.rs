@@ -12,6 +12,7 @@ use alrc_cpu_train::data::{Dataset, Record};
 use alrc_cpu_train::loss::Loss;
 use alrc_cpu_train::model::CHANNELS;
 use alrc_cpu_train::optim::{OptimizerKind, Schedule};
+use alrc_cpu_train::simd;
 use alrc_cpu_train::train::Trainer;
 use common::{assert_close, rms, tolerance};
 use safetensors::{Dtype, SafeTensors};
@@ -96,8 +97,16 @@ fn channels_last(image: &[f32]) -> Vec<f32> {
     (0..image.len()).map(|index| image[index % CHANNELS * 1024 + index / CHANNELS]).collect()
 }
 
-fn replay(golden: &Golden, algorithm: Algorithm) {
-    let config = golden.config(algorithm);
+/// Replays on the fast path of every instruction set that this processor has.
+fn replay_fast(golden: &Golden) {
+    for simd in simd::Choice::SETS.into_iter().filter(|set| set.resolve().is_some()) {
+        println!("{} on {simd:?}", golden.path.display());
+        replay(golden, Algorithm::Auto, simd);
+    }
+}
+
+fn replay(golden: &Golden, algorithm: Algorithm, simd: simd::Choice) {
+    let config = Config { simd, ..golden.config(algorithm) };
     let update_bound = match (config.optimizer, algorithm) {
         (OptimizerKind::Adam, _) => tolerance::ADAM_UPDATE,
         (OptimizerKind::Sgd, Algorithm::Auto | Algorithm::Winograd) => tolerance::WINOGRAD_SGD_UPDATE,
@@ -211,22 +220,30 @@ fn small(name: &str) -> Golden {
 
 #[test]
 fn squared_sgd_reference() {
-    replay(&small("training_steps_small_squared_sgd"), Algorithm::Reference);
+    replay(&small("training_steps_small_squared_sgd"), Algorithm::Reference, simd::Choice::Auto);
 }
 
 #[test]
 fn squared_sgd_fast() {
-    replay(&small("training_steps_small_squared_sgd"), Algorithm::Auto);
+    replay_fast(&small("training_steps_small_squared_sgd"));
+}
+
+/// Products of the definition by another library, so that an error of the products here shows.
+#[test]
+fn matrix_products_of_the_library() {
+    for name in ["training_steps_small_squared_sgd", "training_steps_small_quartic_adam_alrc"] {
+        replay(&small(name), Algorithm::Direct, simd::Choice::Auto);
+    }
 }
 
 #[test]
 fn quartic_adam_alrc_reference() {
-    replay(&small("training_steps_small_quartic_adam_alrc"), Algorithm::Reference);
+    replay(&small("training_steps_small_quartic_adam_alrc"), Algorithm::Reference, simd::Choice::Auto);
 }
 
 #[test]
 fn quartic_adam_alrc_fast() {
-    replay(&small("training_steps_small_quartic_adam_alrc"), Algorithm::Auto);
+    replay_fast(&small("training_steps_small_quartic_adam_alrc"));
 }
 
 /// The network at its published width; its file is too large for this repository.
@@ -235,8 +252,8 @@ fn published_width() {
     let path = "../../shared/golden/training_steps_squared_adam.safetensors";
     match Golden::open(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)) {
         Some(golden) => {
-            replay(&golden, Algorithm::Auto);
-            replay(&golden, Algorithm::Reference);
+            replay_fast(&golden);
+            replay(&golden, Algorithm::Reference, simd::Choice::Auto);
         }
         None => eprintln!("SKIPPED published_width: no {path}"),
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use toml::Table;
 
+use crate::backend::BackendKind;
 use crate::conv::Algorithm;
 use crate::data::sampler::Order;
 use crate::loss::Loss;
@@ -72,6 +73,12 @@ pub struct Config {
     pub threads: usize,
     /// Implementation of the convolutions.
     pub conv: Algorithm,
+    /// Where the arithmetic is done.
+    #[serde(default)]
+    pub backend: BackendKind,
+    /// Part of the name of the graphics adapter to use; none: the most powerful one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub adapter: Option<String>,
     /// Augmentation.
     pub augment: Switch,
     /// Order of the images.
@@ -103,6 +110,8 @@ impl Default for Config {
             seed: 0,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             conv: Algorithm::Auto,
+            backend: BackendKind::Cpu,
+            adapter: None,
             augment: Switch::On,
             order: Order::Shuffled,
             init: None,
@@ -111,7 +120,8 @@ impl Default for Config {
 }
 
 /// Options that a resumed run may change: those that do not determine its results, or only how they are rounded.
-const NEUTRAL: [&str; 7] = ["data", "init", "steps", "threads", "conv", "checkpoint-every", "keep"];
+const NEUTRAL: [&str; 9] =
+    ["data", "init", "steps", "threads", "conv", "backend", "adapter", "checkpoint-every", "keep"];
 
 /// Why a table of options is no configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -185,7 +195,8 @@ impl Config {
     /// This configuration with the options of `table` instead of its own; they need not lie in their ranges.
     pub fn with(&self, table: &Table) -> Result<Self, TableError> {
         let mut merged = self.to_table();
-        let known = Self { init: Some(PathBuf::new()), ..self.clone() }.to_table();
+        let known =
+            Self { init: Some(PathBuf::new()), adapter: Some(String::new()), ..self.clone() }.to_table();
         for (name, value) in table {
             if !known.contains_key(name) {
                 let similarity = |known: &&String| (1e6 * strsim::jaro_winkler(known, name)) as u32;

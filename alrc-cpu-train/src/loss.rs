@@ -6,10 +6,10 @@ use num_traits::Float;
 use serde::{Deserialize, Serialize};
 
 /// Factor of the mean error.
-const FACTOR: f64 = 25.0;
+pub(crate) const FACTOR: f64 = 25.0;
 
 /// Raw losses from here on are replaced by their square roots.
-const SQUARE_ROOT_FROM: f64 = 50.0;
+pub(crate) const SQUARE_ROOT_FROM: f64 = 50.0;
 
 /// The power of the error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -33,8 +33,19 @@ pub struct ImageLoss {
     slope: f64,
 }
 
+impl ImageLoss {
+    /// The loss whose value before the square-root rule is `raw`.
+    pub fn of_raw(raw: f64) -> Self {
+        if raw < SQUARE_ROOT_FROM {
+            Self { raw, value: raw, slope: 1.0 }
+        } else {
+            Self { raw, value: raw.sqrt(), slope: 0.5 / raw.sqrt() }
+        }
+    }
+}
+
 impl Loss {
-    fn power(self) -> i32 {
+    pub(crate) fn power(self) -> i32 {
         match self {
             Self::Squared => 2,
             Self::Quartic => 4,
@@ -45,12 +56,7 @@ impl Loss {
     pub fn of_image<T: Float>(self, output: &[T], target: &[T]) -> ImageLoss {
         let errors = output.iter().zip(target).map(|(&output, &target)| output - target);
         let sum: f64 = errors.map(|error| error.powi(self.power()).to_f64().unwrap_or(f64::NAN)).sum();
-        let raw = FACTOR * sum / output.len() as f64;
-        if raw < SQUARE_ROOT_FROM {
-            ImageLoss { raw, value: raw, slope: 1.0 }
-        } else {
-            ImageLoss { raw, value: raw.sqrt(), slope: 0.5 / raw.sqrt() }
-        }
+        ImageLoss::of_raw(FACTOR * sum / output.len() as f64)
     }
 
     /// Writes `factor` times the gradient of the loss's value with respect to the output.

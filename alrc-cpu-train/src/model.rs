@@ -12,7 +12,7 @@ use crate::tensor::{Buffer, ImageSize, Tensor};
 pub const CHANNELS: usize = 3;
 
 /// Steps of the forward pass; the numbers are those of layers.
-const BLOCKS: [Block; 7] = [
+pub(crate) const BLOCKS: [Block; 7] = [
     Block::Plain(0),
     Block::Plain(1),
     Block::Residual(2, 3),
@@ -23,7 +23,8 @@ const BLOCKS: [Block; 7] = [
 ];
 
 #[derive(Clone, Copy)]
-enum Block {
+pub(crate) enum Block {
+    /// One layer.
     Plain(usize),
     /// Two layers and a connection that skips them.
     Residual(usize, usize),
@@ -91,6 +92,11 @@ impl Network {
     /// Name and implementation of every layer.
     pub fn implementations(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.layers.iter().map(|layer| (layer.name, layer.convolution.name()))
+    }
+
+    /// Shape of every layer, and whether it has a ReLU.
+    pub fn shapes(&self) -> impl Iterator<Item = (Shape, bool)> {
+        self.layers.iter().map(|layer| (layer.shape, layer.relu))
     }
 
     /// Multiplications and additions of a training step on one image, counted as direct convolution: a forward pass

@@ -5,21 +5,16 @@ use std::sync::Arc;
 use alrc_kernel::{Alrc, BatchSums, Limits};
 use rayon::prelude::*;
 
+use crate::backend::cpu::Cpu;
+use crate::backend::{self, Backend, BackendError};
 use crate::config::Config;
 use crate::data::sampler::Sampler;
-use crate::data::{Dataset, SIDE, preprocess};
+use crate::data::{Dataset, SIZE, preprocess};
 use crate::loss::ImageLoss;
-use crate::model::{Activations, CHANNELS, Gradients, Network};
+use crate::model::Network;
 use crate::optim::Optimizer;
 use crate::random::{Purpose, Random};
-use crate::tensor::{Buffer, ImageSize, Tensor};
-
-/// Size of every image.
-const SIZE: ImageSize = ImageSize { height: SIDE, width: SIDE };
-
-/// Most images that go through the network together. Larger batches go through in groups, so that memory does not
-/// grow with the batch; this is possible because a step's limit is known before its losses.
-const GROUP: usize = 16;
+use crate::tensor::Buffer;
 
 /// A network in training.
 pub struct Trainer {
@@ -27,9 +22,9 @@ pub struct Trainer {
     pub config: Config,
     /// The network.
     pub network: Network,
-    /// Its parameters.
+    /// Its parameters; on a backend with memory of its own, as of the last [`fetch`](Self::fetch).
     pub parameters: Buffer,
-    /// The optimiser.
+    /// The optimiser; likewise.
     pub optimizer: Optimizer,
     /// The clipping, if it is on.
     pub alrc: Option<Alrc<f32>>,
@@ -37,10 +32,9 @@ pub struct Trainer {
     pub step: u64,
     dataset: Arc<Dataset>,
     sampler: Sampler,
-    activations: Activations,
-    gradients: Gradients,
-    targets: Tensor,
-    parameter_gradients: Buffer,
+    backend: Box<dyn Backend>,
+    /// Whether the backend has the parameters and the optimiser's state.
+    is_uploaded: bool,
 }
 
 /// What one step did.
@@ -78,21 +72,35 @@ pub struct ImageRecord {
 }
 
 impl Trainer {
-    /// A network before its first step, on at least one image. `config` must be valid.
+    /// A network before its first step on the processor, whatever backend `config` names, with at least one image.
+    /// `config` must be valid.
     pub fn new(config: Config, dataset: impl Into<Arc<Dataset>>) -> Self {
-        let dataset = dataset.into();
         let network = Network::new(config.width, SIZE, config.conv);
+        let backend = Box::new(Cpu::new(&config, &network));
+        Self::with_backend(config, dataset.into(), network, backend)
+    }
+
+    /// The same on the backend that `config` names.
+    pub fn open(config: Config, dataset: impl Into<Arc<Dataset>>) -> Result<Self, BackendError> {
+        let network = Network::new(config.width, SIZE, config.conv);
+        let backend = backend::open(&config, &network)?;
+        Ok(Self::with_backend(config, dataset.into(), network, backend))
+    }
+
+    fn with_backend(
+        config: Config,
+        dataset: Arc<Dataset>,
+        network: Network,
+        backend: Box<dyn Backend>,
+    ) -> Self {
         let parameters = network.initial_parameters(config.seed);
-        let group = config.batch_size.min(GROUP);
         Self {
             optimizer: Optimizer::new(config.optimizer, parameters.len()),
             alrc: config.alrc().and_then(|alrc| Alrc::new(alrc).ok()),
             step: 0,
             sampler: Sampler::new(config.order, config.seed, dataset.records.len()),
-            activations: network.activations(group),
-            gradients: network.gradients(group),
-            targets: Tensor::zeros(group, SIZE, CHANNELS),
-            parameter_gradients: network.layout().zeros(),
+            backend,
+            is_uploaded: false,
             config,
             dataset,
             network,
@@ -100,46 +108,62 @@ impl Trainer {
         }
     }
 
-    /// One step: forward, loss, clipping, backward, update.
+    /// One step on the processor, where none can fail; elsewhere use [`try_step`](Self::try_step).
+    ///
+    /// # Panics
+    /// If the backend fails.
     pub fn step(&mut self) -> StepRecord {
-        let batch_size = self.config.batch_size;
-        let limits = self.alrc.map(|alrc| alrc.limits());
-        let mut sums = BatchSums::default();
-        let mut images = Vec::with_capacity(batch_size);
+        self.try_step().expect("a step on the processor does not fail")
+    }
 
-        self.parameter_gradients.fill(0.0);
-        for first in (0..batch_size).step_by(GROUP) {
-            let group = GROUP.min(batch_size - first);
-            self.load(self.step * batch_size as u64 + first as u64, group);
-            self.network.forward(&self.parameters, group, &mut self.activations);
-            let losses = self.losses(group);
-            let records = clip(&losses, limits, &mut sums);
-            self.differentiate_losses(&losses, &records);
-            self.network.backward(
-                &self.parameters,
-                group,
-                &self.activations,
-                &mut self.gradients,
-                &mut self.parameter_gradients,
-            );
-            images.extend(records);
+    /// One step: forward, loss, clipping, backward, update. After an error the trainer is of no more use.
+    pub fn try_step(&mut self) -> Result<StepRecord, BackendError> {
+        let batch_size = self.config.batch_size;
+        let group = self.backend.group();
+        let limits = self.alrc.map(|alrc| alrc.limits());
+        if !self.is_uploaded {
+            self.backend.upload(&self.parameters, &self.optimizer)?;
+            self.is_uploaded = true;
         }
 
-        if let Some(alrc) = &mut self.alrc {
-            alrc.update(&sums);
+        for first in (0..batch_size).step_by(group) {
+            let images = first..batch_size.min(first + group);
+            self.load(self.step * batch_size as u64 + first as u64, images.len());
+            self.backend.accumulate(&self.network, &self.parameters, images, limits)?;
         }
         let learning_rate =
             self.config.schedule.learning_rate(self.config.learning_rate, self.step, batch_size);
-        self.optimizer.update(self.step, learning_rate, &mut self.parameters, &self.parameter_gradients);
+        self.backend.update(self.step, learning_rate, &mut self.parameters, &mut self.optimizer)?;
 
+        let mut sums = BatchSums::default();
+        let losses = self.backend.losses()?;
+        let images = losses.chunks(group).flat_map(|losses| clip(losses, limits, &mut sums)).collect();
+        if let Some(alrc) = &mut self.alrc {
+            alrc.update(&sums);
+        }
         let record = StepRecord::new(self.step, limits, &sums, learning_rate, images);
         self.step += 1;
-        record
+        Ok(record)
     }
 
-    /// The gradient of the mean clipped loss of the last step, in the layout of the parameters.
+    /// Brings parameters, the optimiser's state, the last gradient and the last samples here from the backend's own
+    /// memory; on the processor there is nothing to do.
+    pub fn fetch(&mut self) -> Result<(), BackendError> {
+        if self.is_uploaded {
+            self.backend.fetch(&mut self.parameters, &mut self.optimizer)?;
+        }
+        Ok(())
+    }
+
+    /// To be called when parameters or optimiser were changed after a step: the next step starts from them.
+    pub fn state_changed(&mut self) {
+        self.is_uploaded = false;
+    }
+
+    /// The gradient of the mean clipped loss of the last step, in the layout of the parameters, as of the last
+    /// [`fetch`](Self::fetch).
     pub fn parameter_gradients(&self) -> &[f32] {
-        &self.parameter_gradients
+        self.backend.parameter_gradients()
     }
 
     /// The images.
@@ -155,25 +179,22 @@ impl Trainer {
 
     /// Images in the last group of a step.
     pub fn last_group(&self) -> usize {
-        (self.config.batch_size - 1) % GROUP + 1
+        (self.config.batch_size - 1) % self.backend.group() + 1
     }
 
     /// Input, output and target of image `index` of the last step's last group, `[rows, columns, channels]`.
     pub fn sample(&self, index: usize) -> [&[f32]; 3] {
-        [
-            self.activations.input.image(index),
-            self.activations.output().image(index),
-            self.targets.image(index),
-        ]
+        self.backend.sample(index)
     }
 
     /// Brings `group` images, from sample number `first` of the run on, into the network's form.
     fn load(&mut self, first: u64, group: usize) {
         let chosen: Vec<_> =
             (first..first + group as u64).map(|sample| (sample, self.sampler.image(sample))).collect();
-        let image_len = self.targets.image_len();
-        let inputs = self.activations.input.images_mut(0..group).par_chunks_exact_mut(image_len);
-        let targets = self.targets.images_mut(0..group).par_chunks_exact_mut(image_len);
+        let [inputs, targets] = self.backend.batch_mut().map(|tensor| {
+            let image_len = tensor.image_len();
+            tensor.images_mut(0..group).par_chunks_exact_mut(image_len)
+        });
         chosen.into_par_iter().zip(inputs).zip(targets).for_each(|(((sample, image), input), target)| {
             preprocess::unpack(&self.dataset.records[image], target);
             if self.config.augment.is_on() {
@@ -185,29 +206,6 @@ impl Trainer {
             preprocess::standardize(target);
             preprocess::degrade(target, input);
         });
-    }
-
-    /// The loss of every image of the group.
-    fn losses(&self, group: usize) -> Vec<ImageLoss> {
-        let loss = |image| {
-            self.config.loss.of_image(self.activations.output().image(image), self.targets.image(image))
-        };
-        (0..group).into_par_iter().map(loss).collect()
-    }
-
-    /// Writes the gradient of the batch's mean clipped loss with respect to the network's output.
-    fn differentiate_losses(&mut self, losses: &[ImageLoss], records: &[ImageRecord]) {
-        for (image, (&loss, record)) in losses.iter().zip(records).enumerate() {
-            let gradient = self.gradients.output.image_mut(image);
-            if (loss.value as f32).is_finite() {
-                let factor = f64::from(record.scale) / self.config.batch_size as f64;
-                let (output, target) = (self.activations.output().image(image), self.targets.image(image));
-                self.config.loss.gradient(loss, factor, output, target, gradient);
-            } else {
-                gradient.fill(0.0);
-                self.activations.clear_image(image);
-            }
-        }
     }
 }
 

@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::Failure;
+use crate::backend;
 use crate::config::Config;
 use crate::conv::Algorithm;
 use crate::data::SIDE;
@@ -28,10 +29,12 @@ impl Info {
         let network = Network::new(config.width, size, Algorithm::Auto);
         let layers: Map<String, Value> =
             network.implementations().map(|(layer, name)| (layer.to_owned(), name.into())).collect();
+        let adapters = backend::adapters();
         let info = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "processor": { "architecture": std::env::consts::ARCH, "features": features() },
             "threads": config.threads,
+            "adapters": adapters,
             "parameters": network.layout().len(),
             "gflop_per_image": network.flop() / 1e9,
             "convolutions": layers,
@@ -42,6 +45,12 @@ impl Info {
             println!("alrc-train {}", env!("CARGO_PKG_VERSION"));
             println!("processor     {} {}", std::env::consts::ARCH, features().join(" "));
             println!("threads       {}", config.threads);
+            for adapter in &adapters {
+                println!("adapter       {adapter}");
+            }
+            if !cfg!(feature = "wgpu") {
+                println!("adapter       unknown: built without the feature `wgpu`");
+            }
             println!("network       {} parameters, width {}", network.layout().len(), config.width);
             println!("training step {:.2} GFLOP an image", network.flop() / 1e9);
             for (layer, name) in network.implementations() {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use toml::Table;
 
 use super::Failure;
+use crate::backend::BackendKind;
 use crate::config::{Config, NumStddev, Switch};
 use crate::conv::Algorithm;
 use crate::data::sampler::Order;
@@ -70,6 +71,12 @@ pub(super) struct Options {
     /// Implementation of the convolutions
     #[arg(long)]
     conv: Option<Algorithm>,
+    /// Where the arithmetic is done; wgpu: a graphics processor, in builds with the feature `wgpu`
+    #[arg(long)]
+    backend: Option<BackendKind>,
+    /// Part of the name of the graphics adapter, see `alrc-train info` [default: the most powerful one]
+    #[arg(long, value_name = "NAME")]
+    adapter: Option<String>,
     /// Random flips, brightness and contrast
     #[arg(long)]
     augment: Option<Switch>,

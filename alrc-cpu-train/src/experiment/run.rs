@@ -7,6 +7,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use tracing::{info, warn};
 
+use crate::backend::BackendError;
 use crate::checkpoint::{self, CheckpointError};
 use crate::config::Config;
 use crate::data::cifar10::{self, DataError};
@@ -84,6 +85,9 @@ pub enum RunError {
         /// Why.
         source: io::Error,
     },
+    /// The backend cannot be used, or has failed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
     /// A picture cannot be drawn.
     #[error(transparent)]
     Plot(#[from] PlotError),
@@ -97,6 +101,7 @@ impl RunError {
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Checkpoint(error) => matches!(error, CheckpointError::Foreign { .. }),
+            Self::Backend(error) => error.is_usage(),
             Self::Unwritable { .. } | Self::Plot(_) => false,
             Self::Data(_)
             | Self::Init(_)
@@ -139,7 +144,7 @@ impl Run {
         if directory.join(CONFIG).exists() {
             return Err(RunError::Occupied(directory.to_owned()));
         }
-        let mut trainer = Trainer::new(config, dataset);
+        let mut trainer = Trainer::open(config, dataset)?;
         if let Some(path) = &trainer.config.init {
             let (layout, parameters) = (trainer.network.layout(), &mut trainer.parameters);
             checkpoint::read_parameters(path, layout, parameters).map_err(RunError::Init)?;
@@ -155,7 +160,7 @@ impl Run {
             return Self::create(config, dataset, directory);
         }
         let lock = lock(directory)?;
-        let mut trainer = Trainer::new(config, dataset);
+        let mut trainer = Trainer::open(config, dataset)?;
         let checkpoints = checkpoint::Directory::new(directory.join(CHECKPOINTS), trainer.config.keep);
         let candidates = checkpoints.newest_first()?;
         let mut unusable = Vec::new();
@@ -259,7 +264,7 @@ impl Run {
             if stop.is_asked() {
                 break Ending::Interrupted;
             }
-            let record = pool.install(|| self.trainer.step());
+            let record = pool.install(|| self.trainer.try_step())?;
             self.record(&record)?;
             progress.step(&record);
             observe(&record);
@@ -268,6 +273,7 @@ impl Run {
             }
         };
         progress.finish();
+        self.trainer.fetch()?;
         if self.trainer.step > first {
             self.save_samples()?;
         }
@@ -285,6 +291,7 @@ impl Run {
     /// Saves the state, unless it holds a NaN or an infinity; the losses go to the disk first, so that they are never
     /// older than a checkpoint.
     fn save_checkpoint(&mut self) -> Result<(), RunError> {
+        self.trainer.fetch()?;
         if !self.trainer.is_finite() {
             return Ok(());
         }

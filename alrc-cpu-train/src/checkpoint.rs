@@ -126,7 +126,11 @@ pub fn read_parameters(path: &Path, layout: &Layout, parameters: &mut [f32]) -> 
     read_arena(path, &file, prefix, layout, parameters)
 }
 
-/// The state of `trainer` and `counters` as the bytes of a checkpoint.
+/// The state of `trainer` and `counters` as the bytes of a checkpoint; errors call it `path`.
+pub fn to_bytes(path: &Path, trainer: &Trainer, counters: &Counters) -> Result<Vec<u8>, CheckpointError> {
+    serialize(trainer, counters).map_err(|source| format_error(path, source))
+}
+
 fn serialize(trainer: &Trainer, counters: &Counters) -> Result<Vec<u8>, SafeTensorError> {
     let layout = trainer.network.layout();
     let mut tensors = arena_tensors("", layout, &trainer.parameters);
@@ -277,7 +281,7 @@ fn floats(tensor: &TensorView<'_>) -> Option<Vec<f32>> {
 
 /// Writes the state of a run as `path`.
 fn write(path: &Path, trainer: &Trainer, counters: &Counters) -> Result<(), CheckpointError> {
-    let bytes = serialize(trainer, counters).map_err(|source| format_error(path, source))?;
+    let bytes = to_bytes(path, trainer, counters)?;
     write_atomically(path, &bytes)
         .map_err(|source| CheckpointError::Unwritable { path: path.to_owned(), source })
 }

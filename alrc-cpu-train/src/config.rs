@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use alrc_kernel::Start;
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use toml::Table;
@@ -13,6 +14,7 @@ use crate::conv::Algorithm;
 use crate::data::sampler::Order;
 use crate::loss::Loss;
 use crate::optim::{OptimizerKind, Schedule};
+use crate::simd::{self, InstructionSet};
 
 /// A setting that is on or off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -29,6 +31,17 @@ impl Switch {
     pub fn is_on(self) -> bool {
         self == Self::On
     }
+}
+
+/// Order in which the gradients of a batch are summed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum SumOrder {
+    /// The fastest for the number of processes.
+    #[default]
+    Fast,
+    /// One that is the same for any number of processes, and so are the results, to the bit.
+    Fixed,
 }
 
 /// The configuration of a run; field names, with hyphens, are the names of the options.
@@ -73,6 +86,12 @@ pub struct Config {
     pub threads: usize,
     /// Implementation of the convolutions.
     pub conv: Algorithm,
+    /// Instruction set of the convolutions.
+    #[serde(default)]
+    pub simd: simd::Choice,
+    /// Order in which the gradients of a batch are summed.
+    #[serde(default)]
+    pub sum_order: SumOrder,
     /// Where the arithmetic is done.
     #[serde(default)]
     pub backend: BackendKind,
@@ -110,6 +129,8 @@ impl Default for Config {
             seed: 0,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             conv: Algorithm::Auto,
+            simd: simd::Choice::Auto,
+            sum_order: SumOrder::Fast,
             backend: BackendKind::Cpu,
             adapter: None,
             augment: Switch::On,
@@ -120,8 +141,22 @@ impl Default for Config {
 }
 
 /// Options that a resumed run may change: those that do not determine its results, or only how they are rounded.
-const NEUTRAL: [&str; 9] =
-    ["data", "init", "steps", "threads", "conv", "backend", "adapter", "checkpoint-every", "keep"];
+const NEUTRAL: [&str; 11] = [
+    "data",
+    "init",
+    "steps",
+    "threads",
+    "conv",
+    "simd",
+    "sum-order",
+    "backend",
+    "adapter",
+    "checkpoint-every",
+    "keep",
+];
+
+/// Options in which ranks that train together may differ.
+const OWN: [&str; 4] = ["data", "init", "threads", "keep"];
 
 /// Why a table of options is no configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -189,6 +224,7 @@ impl Config {
             (2..=4096).contains(&width) && width.is_multiple_of(2),
         )?;
         check("seed", &self.seed, "0 to 9223372036854775807", i64::try_from(self.seed).is_ok())?;
+        self.instruction_set()?;
         check("threads", &self.threads, "1 to 1024", (1..=1024).contains(&self.threads))
     }
 
@@ -234,13 +270,27 @@ impl Config {
     /// The first option in which `other`, a table of [`defining`](Self::defining) options, differs from this
     /// configuration, there and here.
     pub fn first_difference(&self, other: &Table) -> Option<(String, String)> {
-        let own = self.defining();
-        let option = own.keys().chain(other.keys()).find(|name| own.get(*name) != other.get(*name))?;
-        let describe = |table: &Table| match table.get(option) {
-            Some(value) => format!("--{option} {}", value.to_string().trim_matches('"')),
-            None => format!("no --{option}"),
-        };
-        Some((describe(other), describe(&own)))
+        difference(other, &self.defining())
+    }
+
+    /// What ranks that train together have in common, as a table: everything but where each finds the data, and what
+    /// rank 0 alone reads and leaves behind.
+    pub fn common(&self) -> Table {
+        let mut table = self.to_table();
+        table.retain(|name, _| !OWN.contains(&name));
+        table
+    }
+
+    /// The instruction set of the convolutions.
+    pub fn instruction_set(&self) -> Result<InstructionSet, ConfigError> {
+        self.simd.resolve().ok_or_else(|| ConfigError {
+            option: "simd",
+            value: self
+                .simd
+                .to_possible_value()
+                .map_or_else(String::new, |value| value.get_name().to_owned()),
+            permitted: "`auto`, or an instruction set that this processor has (`alrc-train info` lists them)",
+        })
     }
 
     /// The configuration of the clipping, if it is on.
@@ -256,6 +306,16 @@ impl Config {
             ..alrc_kernel::Config::default()
         })
     }
+}
+
+/// The first option in which two tables of options differ, as arguments.
+pub fn difference(a: &Table, b: &Table) -> Option<(String, String)> {
+    let option = a.keys().chain(b.keys()).find(|name| a.get(*name) != b.get(*name))?;
+    let describe = |table: &Table| match table.get(option) {
+        Some(value) => format!("--{option} {}", value.to_string().trim_matches('"')),
+        None => format!("no --{option}"),
+    };
+    Some((describe(a), describe(b)))
 }
 
 /// A number of standard deviations, or `off`, as options and files write it.

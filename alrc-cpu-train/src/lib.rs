@@ -10,6 +10,7 @@
 pub mod backend;
 pub mod checkpoint;
 pub mod cli;
+pub mod comm;
 pub mod config;
 pub mod conv;
 pub mod data;
@@ -23,5 +24,6 @@ pub mod random;
 pub mod record;
 pub mod report;
 pub mod signal;
+pub mod simd;
 pub mod tensor;
 pub mod train;

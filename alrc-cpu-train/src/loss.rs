@@ -34,7 +34,7 @@ pub struct ImageLoss {
 }
 
 impl ImageLoss {
-    /// The loss whose value before the square-root rule is `raw`.
+    /// The loss whose raw value is `raw`.
     pub fn of_raw(raw: f64) -> Self {
         if raw < SQUARE_ROOT_FROM {
             Self { raw, value: raw, slope: 1.0 }

@@ -3,10 +3,11 @@
 //! For a trunk of width W: `conv_in` 5x5 3->W/2, `conv_up` 3x3 W/2->W, `res1`..`res3` of two 3x3 W->W each with the
 //! skip connection added after the second ReLU, `conv_down` 3x3 W->W/2, `conv_out` 5x5 W/2->3 without ReLU.
 
-use crate::conv::{self, Algorithm, Backward, Convolution, Forward, InputGradient, Shape};
+use crate::conv::{self, Algorithm, Backward, Convolution, Forward, InputGradient, Shape, Workspace};
 use crate::parameters::Layout;
 use crate::random::{Purpose, Random};
-use crate::tensor::{Buffer, ImageSize, Tensor};
+use crate::simd::InstructionSet;
+use crate::tensor::{Buffer, ImageSize, Tensor, zeros};
 
 /// Channels of the images.
 pub const CHANNELS: usize = 3;
@@ -53,20 +54,23 @@ pub struct Activations {
     masks: Vec<Vec<u8>>,
 }
 
-/// Gradients of activations: buffers that the backward pass hands from layer to layer.
+/// Gradients of activations: the backward pass needs that of one layer's output, and room for those of its input and
+/// of the input of the layer before.
 pub struct Gradients {
-    /// The gradient of the network's output, `[images, height, width, 3]`.
-    pub output: Tensor,
-    inputs: Vec<Tensor>,
+    /// The gradient of what has been reached; to begin with, of the network's output, `[images, height, width, 3]`.
+    pub current: Buffer,
+    next: Buffer,
+    skipped: Buffer,
 }
 
 impl Network {
     /// The network with a trunk of `width` channels (even) for images of `size`.
-    pub fn new(width: usize, size: ImageSize, algorithm: Algorithm) -> Self {
+    pub fn new(width: usize, size: ImageSize, algorithm: Algorithm, set: InstructionSet) -> Self {
         let half = width / 2;
         let layer = |name, kernel, in_channels, out_channels| {
             let shape = Shape { kernel, in_channels, out_channels };
-            Layer { name, shape, relu: name != "conv_out", convolution: conv::choose(algorithm, shape) }
+            let convolution = conv::choose(algorithm, set, shape);
+            Layer { name, shape, relu: name != "conv_out", convolution }
         };
         let layers = vec![
             layer("conv_in", 5, CHANNELS, half),
@@ -90,7 +94,7 @@ impl Network {
     }
 
     /// Name and implementation of every layer.
-    pub fn implementations(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+    pub fn implementations(&self) -> impl Iterator<Item = (&'static str, String)> {
         self.layers.iter().map(|layer| (layer.name, layer.convolution.name()))
     }
 
@@ -121,38 +125,40 @@ impl Network {
 
     /// Room for the activations of `images` images.
     pub fn activations(&self, images: usize) -> Activations {
+        let output = |layer: &Layer| Tensor::zeros(images, self.size, layer.shape.out_channels);
         Activations {
             input: Tensor::zeros(images, self.size, CHANNELS),
-            outputs: self.per_layer(images, |shape| shape.out_channels),
+            outputs: self.layers.iter().map(output).collect(),
             masks: self.layers.iter().map(|layer| vec![0; self.mask_len(layer, images)]).collect(),
         }
     }
 
     /// Room for the gradients of the activations of `images` images.
     pub fn gradients(&self, images: usize) -> Gradients {
-        Gradients {
-            output: Tensor::zeros(images, self.size, CHANNELS),
-            inputs: self.per_layer(images, |shape| shape.in_channels),
-        }
+        let channels = self.layers.iter().map(|layer| layer.shape.out_channels).max().unwrap_or(CHANNELS);
+        let buffer = || zeros(images * self.size.pixels() * channels);
+        Gradients { current: buffer(), next: buffer(), skipped: buffer() }
     }
 
     fn mask_len(&self, layer: &Layer, images: usize) -> usize {
         images * self.size.pixels() * layer.shape.mask_bytes()
     }
 
-    fn per_layer(&self, images: usize, channels: impl Fn(Shape) -> usize) -> Vec<Tensor> {
-        self.layers.iter().map(|layer| Tensor::zeros(images, self.size, channels(layer.shape))).collect()
-    }
-
     /// Computes the output of the first `images` images of `activations.input`.
-    pub fn forward(&self, parameters: &[f32], images: usize, activations: &mut Activations) {
+    pub fn forward(
+        &self,
+        parameters: &[f32],
+        images: usize,
+        activations: &mut Activations,
+        workspace: &mut Workspace,
+    ) {
         for block in BLOCKS {
-            match block {
-                Block::Plain(layer) => self.forward_layer(parameters, layer, None, images, activations),
-                Block::Residual(a, b) => {
-                    self.forward_layer(parameters, a, None, images, activations);
-                    self.forward_layer(parameters, b, Some(a), images, activations);
-                }
+            let layers = match block {
+                Block::Plain(layer) => vec![(layer, None)],
+                Block::Residual(a, b) => vec![(a, None), (b, Some(a))],
+            };
+            for (layer, skip_from) in layers {
+                self.forward_layer(parameters, layer, skip_from, images, activations, workspace);
             }
         }
     }
@@ -165,6 +171,7 @@ impl Network {
         skip_from: Option<usize>,
         images: usize,
         activations: &mut Activations,
+        workspace: &mut Workspace,
     ) {
         let layer = &self.layers[index];
         let (weights, bias) = self.layout.layer(index, parameters);
@@ -174,7 +181,7 @@ impl Network {
             tensor.images(0..images)
         };
         let mask_len = self.mask_len(layer, images);
-        layer.convolution.forward(Forward {
+        let pass = Forward {
             size: self.size,
             input: input_of(index),
             weights,
@@ -182,11 +189,14 @@ impl Network {
             skip: skip_from.map(input_of),
             mask: layer.relu.then_some(&mut activations.masks[index][..mask_len]),
             output: output[0].images_mut(0..images),
-        });
+        };
+        layer.convolution.forward(pass, workspace);
     }
 
-    /// Adds to `parameter_gradients` what the first `images` images, whose output's gradient is `gradients.output`,
-    /// contribute.
+    /// Adds to `parameter_gradients` what the first `images` images, whose output's gradient is `gradients.current`,
+    /// contribute. Layers are finished from the last to the first: after each, `finished_from` is called with where
+    /// it starts in the arena, and with the arena, which has come to its result from there on.
+    #[expect(clippy::too_many_arguments, reason = "what to differentiate, where to, and who waits for it")]
     pub fn backward(
         &self,
         parameters: &[f32],
@@ -194,59 +204,44 @@ impl Network {
         activations: &Activations,
         gradients: &mut Gradients,
         parameter_gradients: &mut [f32],
+        workspace: &mut Workspace,
+        mut finished_from: impl FnMut(usize, &[f32]),
     ) {
+        let mut layer = |index: usize,
+                         output_gradient: &[f32],
+                         skip: Option<&[f32]>,
+                         gradient: &mut [f32]| {
+            let layer = &self.layers[index];
+            let len = |channels: usize| images * self.size.pixels() * channels;
+            let (inputs, outputs) = (len(layer.shape.in_channels), len(layer.shape.out_channels));
+            let (weight_gradient, bias_gradient) = self.layout.layer_mut(index, parameter_gradients);
+            let input_gradient =
+                InputGradient { skip: skip.map(|skip| &skip[..inputs]), gradient: &mut gradient[..inputs] };
+            let pass = Backward {
+                size: self.size,
+                input: activations.input_of(index).images(0..images),
+                weights: self.layout.layer(index, parameters).0,
+                mask: layer.relu.then_some(&activations.masks[index][..self.mask_len(layer, images)]),
+                output_gradient: &output_gradient[..outputs],
+                input_gradient: (index > 0).then_some(input_gradient),
+                weight_gradient,
+                bias_gradient,
+            };
+            layer.convolution.backward(pass, workspace);
+            finished_from(self.layout.layer_range(index).start, parameter_gradients);
+        };
+        let Gradients { current, next, skipped } = gradients;
         for block in BLOCKS.into_iter().rev() {
             match block {
-                Block::Plain(layer) => {
-                    self.backward_layer(
-                        parameters,
-                        layer,
-                        images,
-                        activations,
-                        gradients,
-                        parameter_gradients,
-                    );
-                }
+                Block::Plain(index) => layer(index, current, None, next),
                 Block::Residual(a, b) => {
-                    self.backward_layer(parameters, b, images, activations, gradients, parameter_gradients);
-                    // The gradient that skips the block; what comes through it is added.
-                    let (inputs, output) = gradients.inputs.split_at_mut(b + 1);
-                    inputs[a].images_mut(0..images).copy_from_slice(output[0].images(0..images));
-                    self.backward_layer(parameters, a, images, activations, gradients, parameter_gradients);
+                    std::mem::swap(current, skipped);
+                    layer(b, skipped, None, current);
+                    layer(a, current, Some(skipped), next);
                 }
             }
+            std::mem::swap(current, next);
         }
-    }
-
-    /// Computes the gradients of one layer from that of its output.
-    fn backward_layer(
-        &self,
-        parameters: &[f32],
-        index: usize,
-        images: usize,
-        activations: &Activations,
-        gradients: &mut Gradients,
-        parameter_gradients: &mut [f32],
-    ) {
-        let layer = &self.layers[index];
-        let (weight_gradient, bias_gradient) = self.layout.layer_mut(index, parameter_gradients);
-        let (inputs, later) = gradients.inputs.split_at_mut(index + 1);
-        let input_gradient = inputs[index].images_mut(0..images);
-        let opens_residual = BLOCKS.iter().any(|block| matches!(block, Block::Residual(a, _) if *a == index));
-        layer.convolution.backward(Backward {
-            size: self.size,
-            input: activations.input_of(index).images(0..images),
-            weights: self.layout.layer(index, parameters).0,
-            mask: layer.relu.then_some(&activations.masks[index][..self.mask_len(layer, images)]),
-            output_gradient: later.first().unwrap_or(&gradients.output).images(0..images),
-            input_gradient: match index {
-                0 => InputGradient::Unwanted,
-                _ if opens_residual => InputGradient::Add(input_gradient),
-                _ => InputGradient::Store(input_gradient),
-            },
-            weight_gradient,
-            bias_gradient,
-        });
     }
 }
 

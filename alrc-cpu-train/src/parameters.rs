@@ -91,6 +91,16 @@ impl Layout {
         zeros(self.len())
     }
 
+    /// Number of layers.
+    pub fn layers(&self) -> usize {
+        self.parts.len() / 2
+    }
+
+    /// Where the weight and the bias of layer `layer` lie.
+    pub fn layer_range(&self, layer: usize) -> Range<usize> {
+        self.parts[2 * layer].range.start..self.parts[2 * layer + 1].range.end
+    }
+
     /// The weight and the bias of layer `layer`.
     pub fn layer<'a>(&self, layer: usize, arena: &'a [f32]) -> (&'a [f32], &'a [f32]) {
         let (weight, bias) = (&self.parts[2 * layer].range, &self.parts[2 * layer + 1].range);
@@ -99,7 +109,6 @@ impl Layout {
 
     /// The weight and the bias of layer `layer`, to write.
     pub fn layer_mut<'a>(&self, layer: usize, arena: &'a mut [f32]) -> (&'a mut [f32], &'a mut [f32]) {
-        let (weight, bias) = (&self.parts[2 * layer].range, &self.parts[2 * layer + 1].range);
-        arena[weight.start..bias.end].split_at_mut(weight.len())
+        arena[self.layer_range(layer)].split_at_mut(self.parts[2 * layer].range.len())
     }
 }

@@ -27,6 +27,18 @@ impl Stop {
         Ok(stop)
     }
 
+    /// The number of the signal that has come; 0: none.
+    pub fn signal(&self) -> u8 {
+        self.signal.load(Ordering::Relaxed) as u8
+    }
+
+    /// Has this process stop as if `signal` had come; 0: does nothing.
+    pub fn ask(&self, signal: u8) {
+        if signal != 0 {
+            self.signal.store(signal.into(), Ordering::Relaxed);
+        }
+    }
+
     /// Whether a signal has come.
     pub fn is_asked(&self) -> bool {
         self.signal.load(Ordering::Relaxed) != 0

@@ -1,5 +1,6 @@
 //! Training: one step after the other.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use alrc_kernel::{Alrc, BatchSums, Limits};
@@ -7,7 +8,9 @@ use rayon::prelude::*;
 
 use crate::backend::cpu::Cpu;
 use crate::backend::{self, Backend, BackendError};
-use crate::config::Config;
+use crate::comm::fixed_order::PIECE;
+use crate::comm::{Communicator, Single};
+use crate::config::{Config, SumOrder};
 use crate::data::sampler::Sampler;
 use crate::data::{Dataset, SIZE, preprocess};
 use crate::loss::ImageLoss;
@@ -32,6 +35,7 @@ pub struct Trainer {
     pub step: u64,
     dataset: Arc<Dataset>,
     sampler: Sampler,
+    communicator: Arc<dyn Communicator>,
     backend: Box<dyn Backend>,
     /// Whether the backend has the parameters and the optimiser's state.
     is_uploaded: bool,
@@ -72,17 +76,22 @@ pub struct ImageRecord {
 }
 
 impl Trainer {
-    /// A network before its first step on the processor, whatever backend `config` names, with at least one image.
-    /// `config` must be valid.
+    /// A network before its first step on the processor, whatever backend `config` names, on at least one image.
+    ///
+    /// # Panics
+    /// Where `config` is not valid.
     pub fn new(config: Config, dataset: impl Into<Arc<Dataset>>) -> Self {
-        let network = Network::new(config.width, SIZE, config.conv);
+        let network = network(&config);
         let backend = Box::new(Cpu::new(&config, &network));
         Self::with_backend(config, dataset.into(), network, backend)
     }
 
     /// The same on the backend that `config` names.
+    ///
+    /// # Panics
+    /// Where `config` is not valid.
     pub fn open(config: Config, dataset: impl Into<Arc<Dataset>>) -> Result<Self, BackendError> {
-        let network = Network::new(config.width, SIZE, config.conv);
+        let network = network(&config);
         let backend = backend::open(&config, &network)?;
         Ok(Self::with_backend(config, dataset.into(), network, backend))
     }
@@ -99,6 +108,7 @@ impl Trainer {
             alrc: config.alrc().and_then(|alrc| Alrc::new(alrc).ok()),
             step: 0,
             sampler: Sampler::new(config.order, config.seed, dataset.records.len()),
+            communicator: Arc::new(Single),
             backend,
             is_uploaded: false,
             config,
@@ -106,6 +116,14 @@ impl Trainer {
             network,
             parameters,
         }
+    }
+
+    /// Makes this one of several ranks that train together; all must be in the same state. With `overlap`, gradients
+    /// are summed while the backward pass goes on. An error where the backend cannot have company.
+    pub fn join(&mut self, communicator: Arc<dyn Communicator>, overlap: bool) -> Result<(), BackendError> {
+        self.backend.join(Arc::clone(&communicator), overlap)?;
+        self.communicator = communicator;
+        Ok(())
     }
 
     /// One step on the processor, where none can fail; elsewhere use [`try_step`](Self::try_step).
@@ -116,34 +134,61 @@ impl Trainer {
         self.try_step().expect("a step on the processor does not fail")
     }
 
-    /// One step: forward, loss, clipping, backward, update. After an error the trainer is of no more use.
+    /// One step: forward, loss, clipping, backward, update. Each rank takes a part of the batch; all return the same.
+    /// After an error the trainer is of no more use.
     pub fn try_step(&mut self) -> Result<StepRecord, BackendError> {
         let batch_size = self.config.batch_size;
-        let group = self.backend.group();
         let limits = self.alrc.map(|alrc| alrc.limits());
+        let part = self.part();
         if !self.is_uploaded {
             self.backend.upload(&self.parameters, &self.optimizer)?;
             self.is_uploaded = true;
         }
 
-        for first in (0..batch_size).step_by(group) {
-            let images = first..batch_size.min(first + group);
-            self.load(self.step * batch_size as u64 + first as u64, images.len());
-            self.backend.accumulate(&self.network, &self.parameters, images, limits)?;
+        self.backend.begin(part.clone(), limits)?;
+        for first in part.clone().step_by(self.backend.group()) {
+            let group = first..part.end.min(first + self.backend.group());
+            self.load(self.step * batch_size as u64 + first as u64, group.len());
+            self.backend.accumulate(&self.network, &self.parameters, group)?;
         }
         let learning_rate =
             self.config.schedule.learning_rate(self.config.learning_rate, self.step, batch_size);
         self.backend.update(self.step, learning_rate, &mut self.parameters, &mut self.optimizer)?;
 
-        let mut sums = BatchSums::default();
+        // Every rank has the losses of the whole batch, in its order: the same state on all, however many they are.
         let losses = self.backend.losses()?;
-        let images = losses.chunks(group).flat_map(|losses| clip(losses, limits, &mut sums)).collect();
+        let (images, sums) = clip(&self.gather(&losses), limits);
         if let Some(alrc) = &mut self.alrc {
             alrc.update(&sums);
         }
         let record = StepRecord::new(self.step, limits, &sums, learning_rate, images);
         self.step += 1;
         Ok(record)
+    }
+
+    /// The images of a batch that are this rank's: equal parts but for one image, larger ones first, so that rank 0
+    /// always has one. In a fixed order, the same with pieces instead of images.
+    fn part(&self) -> Range<usize> {
+        let (rank, ranks) = (self.communicator.rank(), self.communicator.size());
+        let (batch_size, unit) = (self.config.batch_size, self.unit());
+        let start = |rank: usize| batch_size.min(unit * (rank * batch_size.div_ceil(unit)).div_ceil(ranks));
+        start(rank)..start(rank + 1)
+    }
+
+    /// The images that stay together on one rank.
+    fn unit(&self) -> usize {
+        match self.config.sum_order {
+            SumOrder::Fast => 1,
+            SumOrder::Fixed => PIECE,
+        }
+    }
+
+    /// The losses of the whole batch, from those of this rank's part.
+    fn gather(&self, losses: &[ImageLoss]) -> Vec<ImageLoss> {
+        let own: Vec<u8> = losses.iter().flat_map(|loss| loss.raw.to_le_bytes()).collect();
+        let all = self.communicator.gather(&own);
+        let raw = all.iter().flat_map(|part| part.as_chunks().0);
+        raw.map(|&raw| ImageLoss::of_raw(f64::from_le_bytes(raw))).collect()
     }
 
     /// Brings parameters, the optimiser's state, the last gradient and the last samples here from the backend's own
@@ -160,8 +205,8 @@ impl Trainer {
         self.is_uploaded = false;
     }
 
-    /// The gradient of the mean clipped loss of the last step, in the layout of the parameters, as of the last
-    /// [`fetch`](Self::fetch).
+    /// The gradient of the last step's mean clipped loss, of the whole batch, in the layout of the parameters, as of
+    /// the last [`fetch`](Self::fetch).
     pub fn parameter_gradients(&self) -> &[f32] {
         self.backend.parameter_gradients()
     }
@@ -177,9 +222,9 @@ impl Trainer {
         [&self.parameters].into_iter().chain(moments).all(|values| values.iter().all(|x| x.is_finite()))
     }
 
-    /// Images in the last group of a step.
+    /// Images in the last group of a step on this rank, which must have one.
     pub fn last_group(&self) -> usize {
-        (self.config.batch_size - 1) % self.backend.group() + 1
+        (self.part().len() - 1) % self.backend.group() + 1
     }
 
     /// Input, output and target of image `index` of the last step's last group, `[rows, columns, channels]`.
@@ -209,12 +254,19 @@ impl Trainer {
     }
 }
 
-/// Clips the losses of a group; without limits, only drops those that are not finite.
-fn clip(losses: &[ImageLoss], limits: Option<Limits<f32>>, sums: &mut BatchSums<f32>) -> Vec<ImageRecord> {
+/// The network that `config`, which must be valid, describes.
+fn network(config: &Config) -> Network {
+    let set = config.instruction_set().expect("a valid configuration");
+    Network::new(config.width, SIZE, config.conv, set)
+}
+
+/// Clips losses; without limits, only drops those that are not finite.
+fn clip(losses: &[ImageLoss], limits: Option<Limits<f32>>) -> (Vec<ImageRecord>, BatchSums<f32>) {
     let unclipped: Vec<f32> = losses.iter().map(|loss| loss.value as f32).collect();
     let (mut clipped, mut scales) = (unclipped.clone(), vec![1.0; unclipped.len()]);
+    let mut sums = BatchSums::default();
     match limits {
-        Some(limits) => sums.merge(&limits.clip_batch(&unclipped, &mut clipped, &mut scales)),
+        Some(limits) => sums = limits.clip_batch(&unclipped, &mut clipped, &mut scales),
         None => {
             for (clipped, scale) in clipped.iter_mut().zip(&mut scales) {
                 if !clipped.is_finite() {
@@ -225,14 +277,13 @@ fn clip(losses: &[ImageLoss], limits: Option<Limits<f32>>, sums: &mut BatchSums<
         }
     }
     let values = losses.iter().zip(clipped.into_iter().zip(scales));
-    values
-        .map(|(image, (loss, scale))| ImageRecord {
-            raw_loss: image.raw,
-            unclipped_loss: image.value,
-            loss,
-            scale,
-        })
-        .collect()
+    let records = values.map(|(image, (loss, scale))| ImageRecord {
+        raw_loss: image.raw,
+        unclipped_loss: image.value,
+        loss,
+        scale,
+    });
+    (records.collect(), sums)
 }
 
 impl StepRecord {

@@ -4,12 +4,68 @@ mod common;
 
 use std::path::Path;
 
+use alrc_cpu_train::checkpoint;
 use alrc_cpu_train::config::Config;
-use alrc_cpu_train::conv::Algorithm;
-use common::golden::{DIRECT, Golden, replay, small};
+use alrc_cpu_train::conv::{Algorithm, Workspace};
+use alrc_cpu_train::model::CHANNELS;
+use alrc_cpu_train::train::Trainer;
+use common::golden::{DIRECT, Golden, WINOGRAD, channels_last, replay, small};
+use common::{assert_close, tolerance};
 
 fn check(golden: &Golden, conv: Algorithm) {
-    replay(golden, Config { conv, ..Config::default() }, &DIRECT);
+    let bounds = match conv {
+        Algorithm::Auto | Algorithm::Winograd => WINOGRAD,
+        Algorithm::Direct | Algorithm::Reference => DIRECT,
+    };
+    replay(golden, Config { conv, ..Config::default() }, &bounds);
+}
+
+/// By the same ReLUs, the fast path's gradients are those of the reference, entry by entry.
+fn compare_gradients_by_the_same_relus(golden: &Golden) {
+    let networks = [Algorithm::Auto, Algorithm::Reference].map(|algorithm| {
+        let mut trainer =
+            Trainer::new(golden.config(Config { conv: algorithm, ..Config::default() }), golden.dataset());
+        let layout = trainer.network.layout().clone();
+        checkpoint::read_parameters(&golden.path, &layout, &mut trainer.parameters).unwrap();
+        trainer
+    });
+    let [fast, reference] = networks;
+    let images = reference.config.batch_size;
+    let Trainer { network, parameters, .. } = &reference;
+    let mut workspace = Workspace::default();
+    let mut activations = network.activations(images);
+    let inputs = golden.values("input").into_iter().map(|x| x as f32).collect::<Vec<_>>();
+    for (index, input) in inputs.chunks_exact(CHANNELS * 1024).enumerate() {
+        activations.input.image_mut(index).copy_from_slice(&channels_last(input));
+    }
+    network.forward(parameters, images, &mut activations, &mut workspace);
+    let [actual, expected] = [&fast, &reference].map(|trainer| {
+        let mut gradients = network.gradients(images);
+        let mut parameter_gradients = network.layout().zeros();
+        let errors = activations.output().images(0..images);
+        gradients.current[..errors.len()].copy_from_slice(errors);
+        trainer.network.backward(
+            parameters,
+            images,
+            &activations,
+            &mut gradients,
+            &mut parameter_gradients,
+            &mut workspace,
+            |_, _| {},
+        );
+        parameter_gradients
+    });
+    for part in network.layout().parts() {
+        let expected: Vec<_> = expected[part.range.clone()].iter().map(|&x| f64::from(x)).collect();
+        let (rms_bound, max_bound) = (tolerance::MASKED_GRADIENT_RMS, tolerance::MASKED_GRADIENT_MAX);
+        assert_close(&part.name, &actual[part.range.clone()], &expected, rms_bound, max_bound);
+    }
+}
+
+#[test]
+fn gradients_by_the_same_relus() {
+    compare_gradients_by_the_same_relus(&small("training_steps_small_squared_sgd"));
+    compare_gradients_by_the_same_relus(&small("training_steps_small_quartic_adam_alrc"));
 }
 
 #[test]

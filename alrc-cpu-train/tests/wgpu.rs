@@ -2,6 +2,8 @@
 //! suffices.
 
 mod common;
+#[path = "common/ranks.rs"]
+mod ranks;
 
 use std::path::Path;
 
@@ -19,8 +21,9 @@ use alrc_cpu_train::random::{Purpose, Random};
 use alrc_cpu_train::record::summary::Counters;
 use alrc_cpu_train::tensor::ImageSize;
 use alrc_cpu_train::train::Trainer;
-use common::golden::{DIRECT, WINOGRAD, replay, small};
+use common::golden::{DIRECT, TEXTBOOK, replay, small};
 use common::{assert_close, tolerance};
+use ranks::on_ranks;
 
 fn random_values(random: &mut Random, len: usize) -> Vec<f32> {
     (0..len).map(|_| random.between(-1.0, 1.0)).collect()
@@ -114,8 +117,10 @@ fn check(
     assert!(flipped as usize <= output.len() / 1000, "{flipped} bits of the mask differ: {what}");
 
     // The gradients with the mask of the device, as a flipped ReLU would drown everything else.
-    let (mut dx, mut dw, mut db) = (old_gradient.clone(), random_values(&mut random, weights.len()), bias);
-    let (mut dx64, mut dw64, mut db64) = (in_f64(&dx), in_f64(&dw), in_f64(&db));
+    let old64 = in_f64(&old_gradient);
+    let (mut dx, mut dx64) = (vec![f32::NAN; input.len()], vec![f64::NAN; input.len()]);
+    let (mut dw, mut db) = (random_values(&mut random, weights.len()), bias);
+    let (mut dw64, mut db64) = (in_f64(&dw), in_f64(&db));
     convolution
         .backward(Backward {
             size,
@@ -123,13 +128,11 @@ fn check(
             weights: &weights,
             mask: relu.then_some(&mask),
             output_gradient: &output_gradient,
-            input_gradient: if skip { InputGradient::Add(&mut dx) } else { InputGradient::Store(&mut dx) },
+            input_gradient: Some(InputGradient { skip: skip.then_some(&old_gradient), gradient: &mut dx }),
             weight_gradient: &mut dw,
             bias_gradient: &mut db,
         })
         .unwrap();
-    let destination =
-        if skip { InputGradient::Add(&mut dx64[..]) } else { InputGradient::Store(&mut dx64[..]) };
     reference::backward(
         shape,
         Backward {
@@ -138,7 +141,7 @@ fn check(
             weights: &weights64,
             mask: relu.then_some(&mask),
             output_gradient: &gradient64,
-            input_gradient: destination,
+            input_gradient: Some(InputGradient { skip: skip.then_some(&old64), gradient: &mut dx64 }),
             weight_gradient: &mut dw64,
             bias_gradient: &mut db64,
         },
@@ -166,7 +169,7 @@ fn golden_steps_direct() {
 #[test]
 fn golden_steps_winograd() {
     for name in GOLDEN {
-        replay(&small(name), on_wgpu(), &WINOGRAD);
+        replay(&small(name), on_wgpu(), &TEXTBOOK);
     }
 }
 
@@ -306,19 +309,34 @@ fn a_lost_device_is_an_error() {
     use alrc_cpu_train::backend::{Backend, wgpu::Wgpu};
     let config = Config { width: 4, batch_size: 1, ..on_wgpu() };
     let size = ImageSize { height: 32, width: 32 };
-    let network = Network::new(config.width, size, Algorithm::Auto);
+    let network = Network::new(config.width, size, Algorithm::Auto, config.instruction_set().unwrap());
     let mut backend = Wgpu::new(&config, &network).unwrap();
     let parameters = network.initial_parameters(0);
     backend.upload(&parameters, &Optimizer::new(config.optimizer, parameters.len())).unwrap();
-    backend.accumulate(&network, &parameters, 0..1, None).unwrap();
+    backend.begin(0..1, None).unwrap();
+    backend.accumulate(&network, &parameters, 0..1).unwrap();
     assert!(backend.losses().is_ok());
     backend.lose_device();
     for _ in 0..2 {
-        let error = match backend.accumulate(&network, &parameters, 0..1, None) {
+        let error = match backend.accumulate(&network, &parameters, 0..1) {
             Ok(()) => backend.losses().unwrap_err(),
             Err(error) => error,
         };
         assert!(!error.is_usage() && error.to_string().contains("--resume"), "{error}");
+    }
+}
+
+/// Gradients that stay on a device are not summed over ranks.
+#[test]
+fn several_ranks_are_refused() {
+    let errors = on_ranks(2, |communicator| {
+        let joined = trainer(BackendKind::Wgpu, Config::default()).join(communicator.clone(), true);
+        communicator.leave();
+        joined.unwrap_err()
+    });
+    for error in errors {
+        assert_eq!(error, BackendError::SeveralRanks { ranks: 2 });
+        assert!(error.is_usage() && error.to_string().contains("--backend cpu"), "{error}");
     }
 }
 
@@ -338,7 +356,7 @@ fn the_published_width() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../shared/golden/training_steps_squared_adam.safetensors");
     match common::golden::Golden::open(path) {
-        Some(golden) => replay(&golden, on_wgpu(), &WINOGRAD),
+        Some(golden) => replay(&golden, on_wgpu(), &TEXTBOOK),
         None => eprintln!("SKIPPED the_published_width: its file is too large for this repository"),
     }
 }

@@ -87,10 +87,13 @@ impl<F: Float> Alrc<F> {
     }
 
     /// Both phases for a single loss.
-    #[inline]
+    #[inline(always)]
     pub fn step(&mut self, loss: F) -> Clipped<F> {
-        let clipped = self.limits().clip(loss);
-        if loss.is_finite() {
+        let limits = self.limits();
+        let clipped = limits.clip(loss);
+        if limits.contains(loss) {
+            self.state.advance(&self.config, loss.saturate(), F::zero());
+        } else if loss.is_finite() {
             self.state.advance(&self.config, clipped.loss.saturate(), F::zero());
         }
         clipped

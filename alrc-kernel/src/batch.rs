@@ -1,17 +1,10 @@
-//! Clipping and summing the losses of a batch.
-//!
-//! The mean and the squares about it are summed in two passes over blocks that stay in the first-level cache, so that
-//! nothing cancels; the sums of the blocks are merged pairwise, as in a balanced tree. Within a block, loss i is added
-//! to lane i mod [`LANES`], and the lanes are added pairwise. The order of additions is thus a function of the number
-//! of finite losses alone: the same bits on every machine, whatever the width of its vectors.
+//! Clipping the losses of a batch, block by block, and merging the sums of the blocks.
 
+use crate::block::{sum_block, BLOCK};
 use crate::{BatchSums, Float, Limits, NonFinite};
 
-/// Losses in a block.
-const BLOCK: usize = 1024;
-
-/// Partial sums of a block.
-const LANES: usize = 16;
+/// Losses that are looked at together to tell whether one of them needs a division.
+const ROW: usize = 32;
 
 impl<F: Float> Limits<F> {
     /// Clips the losses of (a part of) a step, and sums them for [`Alrc::update`](crate::Alrc::update).
@@ -21,12 +14,14 @@ impl<F: Float> Limits<F> {
     pub fn clip_batch(&self, losses: &[F], clipped: &mut [F], scales: &mut [F]) -> BatchSums<F> {
         let (mut clipped_blocks, mut scale_blocks) = (clipped.chunks_mut(BLOCK), scales.chunks_mut(BLOCK));
         let blocks = losses.chunks(BLOCK).map(|block| {
+            let sums = sum_block(self, block);
             let clipped = clipped_blocks.next().unwrap_or_default();
             for (clipped, &loss) in clipped.iter_mut().zip(block) {
-                *clipped = self.clip(loss).loss;
+                *clipped = loss;
             }
-            self.write_scales(block, scale_blocks.next().unwrap_or_default());
-            self.sum_block(block)
+            self.write_scales(block, &sums, scale_blocks.next().unwrap_or_default());
+            self.clip_values(clipped, &sums);
+            sums
         });
         let sums = merge_pairwise(blocks, losses.len());
         self.refuse_or(sums, clipped, scales)
@@ -34,23 +29,43 @@ impl<F: Float> Limits<F> {
 
     /// [`clip_batch`](Self::clip_batch) with the clipped values in the place of the losses.
     pub fn clip_batch_in_place(&self, losses: &mut [F], scales: &mut [F]) -> BatchSums<F> {
-        let mut scale_blocks = scales.chunks_mut(BLOCK);
         let len = losses.len();
+        let mut scale_blocks = scales.chunks_mut(BLOCK);
         let blocks = losses.chunks_mut(BLOCK).map(|block| {
-            self.write_scales(block, scale_blocks.next().unwrap_or_default());
-            let sums = self.sum_block(block);
-            for loss in block {
-                *loss = self.clip(*loss).loss;
-            }
+            let sums = sum_block(self, block);
+            self.write_scales(block, &sums, scale_blocks.next().unwrap_or_default());
+            self.clip_values(block, &sums);
             sums
         });
         let sums = merge_pairwise(blocks, len);
         self.refuse_or(sums, losses, scales)
     }
 
-    fn write_scales(&self, block: &[F], scales: &mut [F]) {
-        for (scale, &loss) in scales.iter_mut().zip(block) {
-            *scale = self.clip(loss).scale;
+    /// Replaces losses by what clipping makes of them.
+    fn clip_values(&self, losses: &mut [F], sums: &BatchSums<F>) {
+        if sums.has_only_unclipped() {
+            return;
+        }
+        for loss in losses {
+            let clipped = loss.at_most(self.upper).at_least(self.lower);
+            *loss = if loss.is_finite() { clipped } else { F::zero() };
+        }
+    }
+
+    fn write_scales(&self, losses: &[F], sums: &BatchSums<F>, scales: &mut [F]) {
+        if sums.has_only_unclipped() {
+            scales.fill(F::one());
+            return;
+        }
+        for (scales, losses) in scales.chunks_mut(ROW).zip(losses.chunks(ROW)) {
+            let outside = losses.iter().map(|&loss| u32::from(!self.contains(loss))).sum::<u32>();
+            if outside == 0 {
+                scales.fill(F::one());
+            } else {
+                for (scale, &loss) in scales.iter_mut().zip(losses) {
+                    *scale = self.clip(loss).scale;
+                }
+            }
         }
     }
 
@@ -63,53 +78,12 @@ impl<F: Float> Limits<F> {
         scales.fill(F::zero());
         BatchSums { non_finite: sums.non_finite, ..BatchSums::default() }
     }
-
-    fn sum_block(&self, block: &[F]) -> BatchSums<F> {
-        let mut sums: BatchSums<F> = BatchSums::default();
-        for &loss in block {
-            if !loss.is_finite() {
-                sums.non_finite += 1;
-                continue;
-            }
-            sums.count += 1;
-            if loss > self.upper || loss < self.lower {
-                sums.clipped += 1;
-                let excess = (loss - self.upper).at_least(self.lower - loss).at_most(F::max_value());
-                sums.largest_excess = sums.largest_excess.at_least(excess);
-            }
-        }
-        if sums.count > 0 {
-            let finite = || block.iter().filter(|loss| loss.is_finite());
-            let values = || finite().map(|&loss| self.clip(loss).loss.saturate());
-            sums.mean = sum_lanes(values()) / F::from_count(sums.count);
-            sums.squares = sum_lanes(values().map(|value| (value - sums.mean) * (value - sums.mean)));
-        }
-        sums
-    }
-}
-
-/// Sums at most a block's values.
-fn sum_lanes<F: Float>(values: impl Iterator<Item = F>) -> F {
-    let mut lanes = [F::zero(); LANES];
-    for (index, value) in values.enumerate() {
-        if let Some(lane) = lanes.get_mut(index % LANES) {
-            *lane = *lane + value;
-        }
-    }
-    let mut width = LANES / 2;
-    while width > 0 {
-        for index in 0..width {
-            lanes[index] = lanes[index] + lanes[index + width];
-        }
-        width /= 2;
-    }
-    lanes[0]
 }
 
 /// Merges the sums of the blocks of `len` losses.
 fn merge_pairwise<F: Float>(mut blocks: impl Iterator<Item = BatchSums<F>>, len: usize) -> BatchSums<F> {
-    let blocks_in_batch = len / BLOCK + usize::from(len % BLOCK != 0);
-    let levels = blocks_in_batch.next_power_of_two().trailing_zeros();
+    let block_count = len / BLOCK + usize::from(len % BLOCK != 0);
+    let levels = block_count.next_power_of_two().trailing_zeros();
     merge_tree(&mut blocks, levels).unwrap_or_default()
 }
 

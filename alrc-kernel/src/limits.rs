@@ -64,10 +64,15 @@ impl<F: Float> Limits<F> {
         self.non_finite
     }
 
+    /// Whether clipping leaves a loss as it is.
+    pub(crate) fn contains(&self, loss: F) -> bool {
+        loss >= self.lower && loss <= self.upper
+    }
+
     /// Clips one loss.
     #[inline]
     pub fn clip(&self, loss: F) -> Clipped<F> {
-        if loss >= self.lower && loss <= self.upper {
+        if self.contains(loss) {
             Clipped { loss, scale: F::one() }
         } else if loss.is_finite() {
             let limit = if loss > self.upper { self.upper } else { self.lower };

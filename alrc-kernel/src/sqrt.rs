@@ -5,7 +5,7 @@
 //! bit: the root is never half-way between two numbers, as its square would need twice as many bits as m has.
 
 macro_rules! square_root {
-    ($float:ident, $bits:ident, $significand:expr) => {
+    ($float:ident, $bits:ident, $significand:expr, $wide:ident) => {
         /// The square root of a number, rounded to nearest.
         pub(crate) fn $float(x: $float) -> $float {
             if x.is_nan() || x <= 0.0 || x == $float::INFINITY {
@@ -25,46 +25,76 @@ macro_rules! square_root {
             let exponent = exponent - BIAS;
             // x = m 2^(exponent - STORED), m of $significand bits.
             let odd = (exponent & 1) as u32;
-            let root = integer_root(u128::from(m) << (STORED + 2 + odd));
+            let root = integer_root($wide::from(m) << (STORED + 2 + odd));
             // The root has $significand + 1 bits, the last of which rounds.
             let rounded = (root >> 1) + (root & 1);
             let exponent = ((exponent - odd as i32) / 2 + BIAS - 1) as $bits;
-            $float::from_bits((exponent << STORED) + rounded as $bits)
+            return $float::from_bits((exponent << STORED) + rounded as $bits);
+
+            /// The largest integer whose square is at most `n`, bit by bit.
+            fn integer_root(n: $wide) -> $wide {
+                let (mut rest, mut root) = (n, 0);
+                let mut bit: $wide = 1 << ($wide::BITS - 2 - (n.leading_zeros() & !1));
+                while bit != 0 {
+                    if rest >= root + bit {
+                        rest -= root + bit;
+                        root = (root >> 1) + bit;
+                    } else {
+                        root >>= 1;
+                    }
+                    bit >>= 2;
+                }
+                root
+            }
         }
     };
 }
 
-square_root!(f32, u32, 24);
-square_root!(f64, u64, 53);
-
-/// The largest integer whose square is at most `n`, bit by bit.
-fn integer_root(n: u128) -> u128 {
-    let (mut rest, mut root) = (n, 0);
-    let mut bit = 1_u128 << (126 - (n.leading_zeros() & !1));
-    while bit != 0 {
-        if rest >= root + bit {
-            rest -= root + bit;
-            root = (root >> 1) + bit;
-        } else {
-            root >>= 1;
-        }
-        bit >>= 2;
-    }
-    root
-}
+square_root!(f32, u32, 24, u64);
+square_root!(f64, u64, 53, u128);
 
 #[cfg(test)]
 mod tests {
-    /// Every 1,021st f32, and as many f64 spread over all bit patterns.
+    extern crate std;
+
+    fn assert_f32(bits: u32) {
+        let x = f32::from_bits(bits);
+        let (own, expected) = (super::f32(x), f32::sqrt(x));
+        assert!(own.to_bits() == expected.to_bits() || own.is_nan() && expected.is_nan(), "{x:e}");
+    }
+
+    fn assert_f64(bits: u64) {
+        let x = f64::from_bits(bits);
+        let (own, expected) = (super::f64(x), f64::sqrt(x));
+        assert!(own.to_bits() == expected.to_bits() || own.is_nan() && expected.is_nan(), "{x:e}");
+    }
+
     #[test]
-    fn agrees_with_the_processor() {
-        for bits in (0..=u32::MAX).step_by(1_021) {
-            let x = f32::from_bits(bits);
-            let (own, expected) = (super::f32(x), f32::sqrt(x));
-            assert!(own.to_bits() == expected.to_bits() || own.is_nan() && expected.is_nan(), "{x:e}");
-            let x = f64::from_bits(u64::from(bits).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-            let (own, expected) = (super::f64(x), f64::sqrt(x));
-            assert!(own.to_bits() == expected.to_bits() || own.is_nan() && expected.is_nan(), "{x:e}");
+    fn f32_agrees_with_the_processor() {
+        (0..=u32::MAX).step_by(1_021).for_each(assert_f32);
+    }
+
+    /// `cargo test --release -p alrc-kernel -- --ignored`
+    #[test]
+    #[ignore = "takes 20 seconds"]
+    fn every_f32_agrees_with_the_processor() {
+        std::thread::scope(|scope| {
+            for residue in 0..8 {
+                scope.spawn(move || (residue..=u32::MAX).step_by(8).for_each(assert_f32));
+            }
+        });
+    }
+
+    /// A million bit patterns, every power of two, and their neighbours.
+    #[test]
+    fn f64_agrees_with_the_processor() {
+        (0..1_000_000_u64).for_each(|index| assert_f64(index.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        for exponent in 0..=0x7ff_u64 {
+            for sign in [0, 1 << 63] {
+                let power = sign | exponent << 52;
+                (0..64).for_each(|bit| assert_f64(power ^ (1_u64 << bit)));
+                [power, power + 1, power.wrapping_sub(1)].into_iter().for_each(assert_f64);
+            }
         }
     }
 }

@@ -16,13 +16,6 @@ pub struct State<F> {
     pub warm_up_left: u32,
 }
 
-/// The weight of the past and of the present in a moving average.
-#[derive(Clone, Copy)]
-struct Weights<F> {
-    past: F,
-    present: F,
-}
-
 impl<F: Float> State<F> {
     pub(crate) fn new(start: Start<F>) -> Self {
         let (zero, carry) = (F::zero(), F::zero());
@@ -60,16 +53,18 @@ impl<F: Float> State<F> {
     /// ```
     ///
     /// which is the published update of mu1 and mu2 with var = mu2 - mu1^2; no term is negative for equal decays.
+    #[inline(always)]
     pub(crate) fn advance(&mut self, config: &Config<F>, m: F, v: F) {
-        let (weights1, weights2) = self.weights(config);
-        let (a1, a2) = (weights1.present, weights2.present);
-        let d = (m - self.mean) - self.carry;
-        let cross = (a2 - a1) * (self.mean * d);
-        let variance = weights2.past * self.variance + a2 * v + (a2 - a1 * a1) * (d * d) + (cross + cross);
-        self.variance = variance.at_least(F::zero()).at_most(F::max_value());
+        let (past1, past2) = self.decays(config);
+        let (a1, a2) = (F::one() - past1, F::one() - past2);
+        let distance = m - self.mean;
+        let d = distance - self.carry;
+        let cross = (a2 - a1) * self.mean;
+        let gain = (a2 * v + (cross + cross) * d) + ((a2 - a1 * a1) * d) * d;
+        self.variance = (past2 * self.variance + gain).at_least(F::zero()).at_most(F::max_value());
 
         // The carry takes part in the step, and what the addition then loses is carried on.
-        let step = a1 * (m - self.mean) + weights1.past * self.carry;
+        let step = a1 * distance + past1 * self.carry;
         let mean = self.mean + step;
         let is_small_step = step.at_least(-step) <= self.mean.at_least(-self.mean);
         self.carry = if is_small_step { step - (mean - self.mean) } else { self.mean - (mean - step) };
@@ -77,19 +72,17 @@ impl<F: Float> State<F> {
         self.warm_up_left = self.warm_up_left.saturating_sub(1);
     }
 
-    /// Of mu1 and mu2. In step k of the warm-up the present has the weight 1/k.
-    fn weights(&self, config: &Config<F>) -> (Weights<F>, Weights<F>) {
-        match config.start {
-            Start::WarmUp { steps } if self.warm_up_left > 0 => {
-                let step = u64::from(steps.saturating_sub(self.warm_up_left)) + 1;
-                let present = F::one() / F::from_count(step);
-                let weights = Weights { past: F::one() - present, present };
-                (weights, weights)
-            }
-            _ => {
-                let of = |decay| Weights { past: decay, present: F::one() - decay };
-                (of(config.decay1), of(config.decay2))
-            }
+    /// The decays of mu1 and mu2. Step k of the warm-up, which makes plain averages, leaves the past 1 - 1/k.
+    fn decays(&self, config: &Config<F>) -> (F, F) {
+        if self.warm_up_left == 0 {
+            return (config.decay1, config.decay2);
         }
+        let steps = match config.start {
+            Start::WarmUp { steps } => steps,
+            Start::Estimate { .. } => self.warm_up_left,
+        };
+        let step = u64::from(steps.saturating_sub(self.warm_up_left)) + 1;
+        let past = F::one() - F::one() / F::from_count(step);
+        (past, past)
     }
 }

@@ -58,6 +58,10 @@ impl<F: Float> BatchSums<F> {
         self.largest_excess = self.largest_excess.at_least(other.largest_excess);
     }
 
+    pub(crate) fn has_only_unclipped(&self) -> bool {
+        self.clipped == 0 && self.non_finite == 0
+    }
+
     /// Whether the numbers can be the sums of losses. Those of [`clip_batch`](crate::Limits::clip_batch), merged or
     /// not, always are; those that came from elsewhere may not be, and [`update`](crate::Alrc::update) refuses them.
     pub fn is_valid(&self) -> bool {

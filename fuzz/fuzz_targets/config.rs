@@ -1,25 +1,3 @@
-//! Any text gives an error or a configuration; one that is valid comes back the same from its own file, and so do the
-//! runs of a grid.
 #![no_main]
 
-use alrc_cpu_train::config::Config;
-use alrc_cpu_train::experiment::grid::Grid;
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|text: &str| {
-    if let Ok(config) =
-        text.parse().map_err(drop).and_then(|table| Config::default().with(&table).map_err(drop))
-    {
-        if config.validate().is_ok() {
-            let file = toml::to_string(&config).expect("a valid configuration can be written");
-            assert_eq!(toml::from_str::<Config>(&file).expect("and read"), config);
-            assert_eq!(config.first_difference(&config.defining()), None);
-        }
-    }
-    if let Ok(runs) = Grid::parse(text).and_then(|grid| grid.runs(&Config::default())) {
-        assert!(!runs.is_empty());
-        for run in runs {
-            assert!(run.config.validate().is_ok() && !run.name.contains(['/', '\\']));
-        }
-    }
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| alrc_fuzz::config::check(bytes));

@@ -8,11 +8,13 @@ pub mod cpu;
 pub mod wgpu;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use alrc_kernel::Limits;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::comm::Communicator;
 use crate::config::Config;
 use crate::loss::ImageLoss;
 use crate::model::Network;
@@ -30,6 +32,13 @@ pub enum BackendKind {
     Wgpu,
 }
 
+impl BackendKind {
+    /// Refuses more ranks than the backend can serve: gradients that stay on a device are not summed over ranks.
+    pub fn permit(self, ranks: usize) -> Result<(), BackendError> {
+        if self == Self::Wgpu && ranks > 1 { Err(BackendError::SeveralRanks { ranks }) } else { Ok(()) }
+    }
+}
+
 /// Why a backend cannot be used, or can no longer be.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum BackendError {
@@ -39,6 +48,15 @@ pub enum BackendError {
          `cargo build --release --features wgpu`, or use `--backend cpu`"
     )]
     NotBuilt,
+    /// Several ranks were to train together.
+    #[error(
+        "invalid value 'wgpu' for '--backend': of {ranks} processes that train together each must use `--backend cpu`; \
+         start one process alone to use a graphics processor"
+    )]
+    SeveralRanks {
+        /// How many.
+        ranks: usize,
+    },
     /// There is no adapter.
     #[error(
         "invalid value 'wgpu' for '--backend': no graphics adapter was found; install a Vulkan driver (on Debian \
@@ -97,28 +115,34 @@ impl BackendError {
 
 /// Where the arithmetic of a step is done.
 ///
-/// A step is [`accumulate`](Self::accumulate) for each group of its images, [`update`](Self::update), and
-/// [`losses`](Self::losses). Parameters and optimiser are the host's: a backend with memory of its own takes them over
+/// A step is [`begin`](Self::begin), [`accumulate`](Self::accumulate) for each group of its images,
+/// [`update`](Self::update), and [`losses`](Self::losses). Parameters and optimiser are the host's: a backend with memory of its own takes them over
 /// with [`upload`](Self::upload), and [`fetch`](Self::fetch) brings them back.
 pub trait Backend: Send {
     /// Most images that go through the network together. Larger batches go through in groups, so that memory does not
     /// grow with the batch.
     fn group(&self) -> usize;
 
+    /// Makes this the backend of one of several ranks, which sum their gradients, with `overlap` while the backward pass
+    /// goes on. An error if it cannot.
+    fn join(&mut self, communicator: Arc<dyn Communicator>, overlap: bool) -> Result<(), BackendError>;
+
     /// Where input and target of the next group go, `[images, height, width, 3]` each.
     fn batch_mut(&mut self) -> [&mut Tensor; 2];
 
-    /// Forward pass, losses, clipping, backward pass for `images` of the step's batch; they are the first of
-    /// [`batch_mut`](Self::batch_mut). The first group of a step begins a new gradient.
+    /// Begins a step on `images` of its batch, with a gradient of zero.
+    fn begin(&mut self, images: Range<usize>, limits: Option<Limits<f32>>) -> Result<(), BackendError>;
+
+    /// Forward pass, losses, clipping, backward pass for the next images of the step; they are the first of
+    /// [`batch_mut`](Self::batch_mut).
     fn accumulate(
         &mut self,
         network: &Network,
         parameters: &[f32],
-        images: Range<usize>,
-        limits: Option<Limits<f32>>,
+        group: Range<usize>,
     ) -> Result<(), BackendError>;
 
-    /// Moves the parameters against the gradient.
+    /// Moves the parameters against the gradient, summed over all ranks.
     fn update(
         &mut self,
         step: u64,
@@ -127,7 +151,7 @@ pub trait Backend: Send {
         optimizer: &mut Optimizer,
     ) -> Result<(), BackendError>;
 
-    /// The losses of the step's images.
+    /// The losses of the step's images on this rank.
     fn losses(&mut self) -> Result<Vec<ImageLoss>, BackendError>;
 
     /// Takes over what the host has changed.

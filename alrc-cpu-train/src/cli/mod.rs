@@ -1,20 +1,31 @@
 //! The command line: arguments, and calls into the library.
 
 mod compare;
+mod data;
 mod info;
+mod manual;
 mod options;
+mod ranks;
+mod replay;
+mod report;
 mod run;
 mod sweep;
 
 use std::io;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 
+use crate::comm::agreement::RankFailure;
+use crate::comm::{Communicator, TransportError};
 use crate::config::ConfigError;
+use crate::data::fetch::FetchError;
+use crate::data::verify::VerifyError;
 use crate::experiment::run::RunError;
+use crate::report::ReportError;
 use crate::signal::Stop;
 
 /// Trains the CIFAR-10 supersampling network with adaptive learning rate clipping.
@@ -36,8 +47,18 @@ enum Command {
     Run(run::Run),
     /// A grid of runs, resumable and divisible
     Sweep(sweep::Sweep),
+    /// The results of runs: the paper's table, learning curves, and one page with everything
+    Report(report::Report),
+    /// Apply clipping to a loss curve that was logged, to choose its parameters before training
+    Replay(replay::Replay),
+    /// Download, check and look at the images of CIFAR-10
+    Data(data::Data),
     /// What this machine offers and what would be used
     Info(info::Info),
+    /// Completions of a shell, for this program's commands and options
+    Completions(manual::Completions),
+    /// Manual pages
+    Man(manual::Man),
 }
 
 /// Why a command failed.
@@ -49,22 +70,51 @@ enum Failure {
     Usage(String),
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
     #[error("{0}")]
     Diverged(String),
     #[error("cannot listen for Ctrl-C: {0}")]
     Signals(io::Error),
-    #[error("cannot write the summary: {0}")]
+    #[error("cannot print the result: {0}")]
     Json(#[from] serde_json::Error),
+    #[error("cannot write the manual: {0}")]
+    Manual(io::Error),
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// A failure that every rank knows.
+    #[error(transparent)]
+    Agreed(#[from] RankFailure),
+    /// A failure of a rank that is not alone.
+    #[error("{failure}")]
+    OfRank { failure: Box<Failure>, communicator: Arc<dyn Communicator> },
 }
 
 impl Failure {
     /// 2: the options or the data must be mended; 3: training diverged; 1: anything else.
     fn status(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Usage(_) => 2,
+            Self::Config(_)
+            | Self::Usage(_)
+            | Self::Verify(_)
+            | Self::Fetch(FetchError::Occupied(_))
+            | Self::Transport(TransportError::NotBuilt) => 2,
             Self::Run(error) if error.is_usage() => 2,
+            Self::Report(error) if error.is_usage() => 2,
             Self::Diverged(_) => 3,
-            Self::Run(_) | Self::Signals(_) | Self::Json(_) => 1,
+            Self::Agreed(failure) => failure.status,
+            Self::OfRank { failure, .. } => failure.status(),
+            Self::Run(_)
+            | Self::Report(_)
+            | Self::Fetch(_)
+            | Self::Transport(_)
+            | Self::Signals(_)
+            | Self::Json(_)
+            | Self::Manual(_) => 1,
         }
     }
 }
@@ -88,11 +138,19 @@ pub fn main() -> ExitCode {
         Command::Compare(command) => command.execute(),
         Command::Run(command) => command.execute(),
         Command::Sweep(command) => command.execute(),
+        Command::Report(command) => command.execute(),
+        Command::Replay(command) => command.execute(),
+        Command::Data(command) => command.execute(),
         Command::Info(command) => command.execute(),
+        Command::Completions(command) => command.execute(Cli::command()),
+        Command::Man(command) => command.execute(Cli::command()),
     };
-    result.unwrap_or_else(|failure| {
-        eprintln!("error: {failure}");
-        ExitCode::from(failure.status())
+    result.unwrap_or_else(|failure| match failure {
+        Failure::OfRank { failure, communicator } => ranks::end(&failure, &*communicator),
+        failure => {
+            eprintln!("error: {failure}");
+            ExitCode::from(failure.status())
+        }
     })
 }
 

@@ -8,11 +8,12 @@ use toml::Table;
 
 use super::Failure;
 use crate::backend::BackendKind;
-use crate::config::{Config, NumStddev, Switch};
+use crate::config::{Config, NumStddev, SumOrder, Switch};
 use crate::conv::Algorithm;
 use crate::data::sampler::Order;
 use crate::loss::Loss;
 use crate::optim::{OptimizerKind, Schedule};
+use crate::simd;
 
 /// Options of a run. What is not given comes from the configuration file, else from the command's defaults.
 #[derive(Clone, Debug, Args, Serialize)]
@@ -71,6 +72,12 @@ pub(super) struct Options {
     /// Implementation of the convolutions
     #[arg(long)]
     conv: Option<Algorithm>,
+    /// Vector instructions
+    #[arg(long)]
+    simd: Option<simd::Choice>,
+    /// Order in which gradients are summed: fast, or fixed, which gives the same bits for any number of processes
+    #[arg(long)]
+    sum_order: Option<SumOrder>,
     /// Where the arithmetic is done; wgpu: a graphics processor, in builds with the feature `wgpu`
     #[arg(long)]
     backend: Option<BackendKind>,

@@ -1,13 +1,18 @@
 //! `alrc-train run`.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
+use tracing::error_span;
 
 use super::options::{Options, Output};
+use super::ranks::agree;
 use super::{Failure, stop_on_signal, stopped};
-use crate::config::Config;
+use crate::comm::{Communicator, Transport, agreement};
+use crate::config::{self, Config, Switch};
+use crate::data::Dataset;
 use crate::experiment::run::{self, RunError};
 use crate::record::progress::Board;
 use crate::record::summary::{Ending, Summary};
@@ -18,74 +23,169 @@ use crate::signal::Stop;
 /// Writes config.toml, losses.csv, TensorBoard events, samples.png, summary.json and checkpoints. Ctrl-C ends it
 /// cleanly (status 130), a termination signal too (status 75); --resume then goes on as if nothing had happened. A run
 /// whose losses are no longer finite stops with status 3.
+///
+/// With --comm mpi, all processes that mpirun or srun starts train one network together: each takes a part of every
+/// batch, and the first writes the files. Checkpoints do not depend on their number.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   alrc-train run --steps 1000
   alrc-train run --resume --out runs/long --steps 100000
   alrc-train run --data cifar-10-batches-bin --loss quartic --batch-size 4 --num-stddev 3 --out runs/quartic
-  alrc-train run --config runs/quartic/config.toml --num-stddev off --out runs/quartic-off")]
+  alrc-train run --config runs/quartic/config.toml --num-stddev off --out runs/quartic-off
+  mpirun -n 4 alrc-train run --comm mpi --batch-size 64 --threads 8 --out runs/four-nodes")]
 pub(super) struct Run {
     #[command(flatten)]
     options: Options,
     /// Continue the run in --out from its newest checkpoint; begin it if there is none yet
     #[arg(long)]
     resume: bool,
+    /// The processes that train together: this one, or those that MPI has started
+    #[arg(long, default_value = "single")]
+    comm: Transport,
+    /// Sum gradients over the processes while they are being computed; off only shows what that hides
+    #[arg(long, default_value = "on")]
+    overlap: Switch,
     #[command(flatten)]
     output: Output,
 }
 
 impl Run {
     pub(super) fn execute(self) -> Result<ExitCode, Failure> {
-        let stop = stop_on_signal()?;
-        let summary = if self.resume { self.resume(&stop)? } else { self.start(&stop)? };
+        let communicator = self.comm.start()?;
+        let span = error_span!("rank", number = communicator.rank());
+        let _entered = (communicator.size() > 1).then(|| span.entered());
+        match stop_on_signal().and_then(|stop| self.train_and_report(&communicator, &stop)) {
+            Ok(status) => {
+                communicator.leave();
+                Ok(status)
+            }
+            Err(failure) if communicator.size() > 1 => {
+                Err(Failure::OfRank { failure: Box::new(failure), communicator })
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn train_and_report(
+        &self,
+        communicator: &Arc<dyn Communicator>,
+        stop: &Stop,
+    ) -> Result<ExitCode, Failure> {
+        let summary = self.train(communicator, stop)?;
+        if communicator.rank() == 0 {
+            self.print(&summary)?;
+        }
+        match summary.ending {
+            Ending::Finished => Ok(ExitCode::SUCCESS),
+            Ending::Interrupted => Ok(stopped(stop)),
+            Ending::Diverged => Err(diverged(summary)),
+        }
+    }
+
+    fn print(&self, summary: &Summary) -> Result<(), Failure> {
         if self.output.json {
-            println!("{}", serde_json::to_string_pretty(&summary)?);
+            println!("{}", serde_json::to_string_pretty(summary)?);
         } else {
             let loss = summary.mean_last_unclipped_loss.map_or("-".to_owned(), |loss| format!("{loss:.4}"));
             println!("{} steps, mean unclipped loss of the last: {loss}", summary.steps);
         }
-        match summary.ending {
-            Ending::Finished => Ok(ExitCode::SUCCESS),
-            Ending::Interrupted => Ok(stopped(&stop)),
-            Ending::Diverged => {
-                let good = summary.final_checkpoint.map_or("no checkpoint is good".to_owned(), |path| {
-                    format!("the last good checkpoint is {}", path.display())
-                });
-                let step = summary.steps - 1;
-                Err(Failure::Diverged(format!(
-                    "training diverged at step {step}: no image of 10 successive steps had a finite loss; {good}; \
-                     try a lower --learning-rate or --num-stddev"
-                )))
-            }
-        }
+        Ok(())
     }
 
-    /// Begins a run.
-    fn start(&self, stop: &Stop) -> Result<Summary, Failure> {
-        let config = self.options.resolve(Config::default())?;
-        let dataset = Arc::new(run::load(&config).map_err(RunError::from)?);
-        let run = run::Run::create(config, dataset, &self.output.directory("run"))?;
-        self.train(run, stop)
-    }
-
-    /// Continues the run in `--out`, if there is one that is not finished.
-    fn resume(&self, stop: &Stop) -> Result<Summary, Failure> {
-        let directory = self.output.given().ok_or_else(|| {
-            Failure::Usage("'--resume' needs '--out DIR', the directory of the run".to_owned())
+    /// Begins the run, or continues it; together with the other ranks, if there are any, once all agree.
+    fn train(&self, communicator: &Arc<dyn Communicator>, stop: &Stop) -> Result<Summary, Failure> {
+        let ranks = &**communicator;
+        agreement::compare(ranks, env!("CARGO_PKG_VERSION"), |its, first| {
+            format!("is alrc-train {its}, rank 0 is {first}; use the same on every rank")
         })?;
-        let defaults = run::read_config(directory)?.unwrap_or_default();
-        let config = self.options.resolve(defaults)?;
-        run::check_config(&config, directory)?;
-        if let Some(summary) = run::finished(directory, config.steps) {
+        let config = self.config(ranks)?;
+        if let Some(summary) = self.finished(ranks, &config)? {
             return Ok(summary);
         }
-        let dataset = Arc::new(run::load(&config).map_err(RunError::from)?);
-        self.train(run::Run::resume(config, dataset, directory)?, stop)
+        let dataset = agree(ranks, run::load(&config).map_err(RunError::from).map_err(Failure::from))?;
+        agreement::compare(ranks, &describe(&dataset), |its, first| {
+            format!("reads {its} from --data, rank 0 reads {first}; give every rank the same data")
+        })?;
+
+        let mut run = agree(ranks, self.open(ranks, config, Arc::new(dataset)).map_err(Failure::from))?;
+        run.join(Arc::clone(communicator), self.overlap.is_on())?;
+        let (first, steps) = (run.trainer.step, run.trainer.config.steps);
+        let mut progress = (ranks.rank() == 0).then(|| Board::default().run("run", first, steps));
+        Ok(run.train(progress.as_mut(), stop, |_| {})?)
     }
 
-    fn train(&self, run: run::Run, stop: &Stop) -> Result<Summary, Failure> {
-        let (first, steps) = (run.trainer.step, run.trainer.config.steps);
-        let mut progress = Board::default().run("run", first, steps);
-        Ok(run.train(&mut progress, stop, |_| {})?)
+    /// The configuration, the same on every rank; only rank 0 needs to reach `--out`.
+    fn config(&self, ranks: &dyn Communicator) -> Result<Config, Failure> {
+        let defaults =
+            if self.resume && ranks.rank() == 0 { self.read_config() } else { Ok(Config::default()) };
+        let mut defaults = agree(ranks, defaults)?;
+        if self.resume {
+            let text = agreement::from_first(ranks, defaults.to_table().to_string().as_bytes());
+            let table = String::from_utf8_lossy(&text).parse().unwrap_or_default();
+            defaults =
+                agree(ranks, defaults.with(&table).map_err(|error| Failure::Usage(error.to_string())))?;
+        }
+        let config = agree(ranks, self.options.resolve(defaults))?;
+        let common = config.common();
+        agreement::compare(ranks, &common.to_string(), |its, _| {
+            let other = its.parse().unwrap_or_default();
+            let (its, first) = config::difference(&other, &common).unwrap_or_default();
+            format!("has {its}, rank 0 has {first}; start every rank with the same options")
+        })?;
+        agree(ranks, config.backend.permit(ranks.size()).map_err(|error| RunError::from(error).into()))?;
+        Ok(config)
     }
+
+    fn read_config(&self) -> Result<Config, Failure> {
+        Ok(run::read_config(self.resumed_directory()?)?.unwrap_or_default())
+    }
+
+    fn resumed_directory(&self) -> Result<&Path, Failure> {
+        self.output.given().ok_or_else(|| {
+            Failure::Usage("'--resume' needs '--out DIR', the directory of the run".to_owned())
+        })
+    }
+
+    /// The summary of the run in `--out`, if it is to be resumed but has nothing left to do.
+    fn finished(&self, ranks: &dyn Communicator, config: &Config) -> Result<Option<Summary>, Failure> {
+        let find = || -> Result<Option<Summary>, Failure> {
+            let directory = self.resumed_directory()?;
+            run::check_config(config, directory)?;
+            Ok(run::finished(directory, config.steps))
+        };
+        let found = agree(ranks, if self.resume && ranks.rank() == 0 { find() } else { Ok(None) })?;
+        let json = agreement::from_first(ranks, &serde_json::to_vec(&found)?);
+        Ok(serde_json::from_slice(&json)?)
+    }
+
+    /// The run with its files on rank 0, without on others.
+    fn open(
+        &self,
+        ranks: &dyn Communicator,
+        config: Config,
+        dataset: Arc<Dataset>,
+    ) -> Result<run::Run, RunError> {
+        if ranks.rank() > 0 {
+            return run::Run::without_files(config, dataset);
+        }
+        match self.output.given() {
+            Some(directory) if self.resume => run::Run::resume(config, dataset, directory),
+            _ => run::Run::create(config, dataset, &self.output.directory("run")),
+        }
+    }
+}
+
+fn describe(dataset: &Dataset) -> String {
+    format!("{} images with the CRC-32 {:08x}", dataset.records.len(), dataset.checksum())
+}
+
+fn diverged(summary: Summary) -> Failure {
+    let good = summary.final_checkpoint.map_or("no checkpoint is good".to_owned(), |path| {
+        format!("the last good checkpoint is {}", path.display())
+    });
+    let step = summary.steps - 1;
+    Failure::Diverged(format!(
+        "training diverged at step {step}: no image of 10 successive steps had a finite loss; {good}; try a lower \
+         --learning-rate or --num-stddev"
+    ))
 }

@@ -7,11 +7,11 @@
 //! * Weight gradient: for each tap of the kernel, the shifted input transposed times the output gradient,
 //!   `[in, pixels] x [pixels, out]`, summed over the images in order. A piece of work is a tap.
 
-use std::cell::Cell;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::workspace::{Workspace, with_scratch};
 use super::{Backward, Convolution, Forward, InputGradient, Shape, passed};
 use crate::tensor::ImageSize;
 
@@ -32,7 +32,7 @@ impl Gemm {
 }
 
 impl Convolution for Gemm {
-    fn forward(&self, pass: Forward<'_>) {
+    fn forward(&self, pass: Forward<'_>, _: &mut Workspace) {
         let Forward { size, input, weights, bias, skip, mask, output } = pass;
         let (channels, mask_bytes) = (self.shape.out_channels, self.shape.mask_bytes());
         let masks: Vec<Option<&mut [u8]>> = match mask {
@@ -48,7 +48,7 @@ impl Convolution for Gemm {
         });
     }
 
-    fn backward(&self, pass: Backward<'_>) {
+    fn backward(&self, pass: Backward<'_>, _: &mut Workspace) {
         let shape = self.shape;
         let masked;
         let output_gradient = match pass.mask {
@@ -58,14 +58,14 @@ impl Convolution for Gemm {
             }
             None => pass.output_gradient,
         };
-        match pass.input_gradient {
-            InputGradient::Unwanted => {}
-            InputGradient::Store(out) => {
-                input_gradient(shape, pass.size, output_gradient, pass.weights, 0.0, out);
-            }
-            InputGradient::Add(out) => {
-                input_gradient(shape, pass.size, output_gradient, pass.weights, 1.0, out);
-            }
+        if let Some(InputGradient { skip, gradient }) = pass.input_gradient {
+            let beta = if let Some(skip) = skip {
+                gradient.copy_from_slice(skip);
+                1.0
+            } else {
+                0.0
+            };
+            input_gradient(shape, pass.size, output_gradient, pass.weights, beta, gradient);
         }
         rayon::join(
             || weight_gradient(shape, pass.size, pass.input, output_gradient, pass.weight_gradient),
@@ -77,8 +77,8 @@ impl Convolution for Gemm {
         );
     }
 
-    fn name(&self) -> &'static str {
-        "matrix products (matrixmultiply)"
+    fn name(&self) -> String {
+        "matrix products (matrixmultiply)".to_owned()
     }
 }
 
@@ -123,7 +123,7 @@ fn multiply_neighbourhoods(
     let taps = shape.kernel * shape.kernel;
     let pixels = band.pixels().len();
     let row_len = taps * shape.in_channels;
-    with_scratch(pixels * row_len, |columns| {
+    with_scratch([pixels * row_len], |[columns]| {
         for tap in 0..taps {
             gather_tap(shape, size, band, tap, input, &mut columns[tap * shape.in_channels..], row_len);
         }
@@ -239,7 +239,7 @@ fn turn(shape: Shape, weights: &[f32]) -> Vec<f32> {
 fn weight_gradient(shape: Shape, size: ImageSize, input: &[f32], output_gradient: &[f32], out: &mut [f32]) {
     let (inputs, outputs, pixels) = (shape.in_channels, shape.out_channels, size.pixels());
     out.par_chunks_exact_mut(inputs * outputs).enumerate().for_each(|(tap, out)| {
-        with_scratch(pixels * inputs, |shifted| {
+        with_scratch([pixels * inputs], |[shifted]| {
             for (image, dy) in output_gradient.chunks_exact(pixels * outputs).enumerate() {
                 let whole = Band { image, rows: 0..size.height, size };
                 gather_tap(shape, size, &whole, tap, input, shifted, inputs);
@@ -265,17 +265,6 @@ fn add(sum: &mut [f32], values: &[f32]) {
     for (sum, value) in sum.iter_mut().zip(values) {
         *sum += value;
     }
-}
-
-/// Lends a buffer of `len` values, of any content, that the thread keeps for the next time.
-fn with_scratch(len: usize, work: impl FnOnce(&mut [f32])) {
-    thread_local!(static KEPT: Cell<Vec<f32>> = const { Cell::new(Vec::new()) });
-    let mut buffer = KEPT.take();
-    if buffer.len() < len {
-        buffer.resize(len, 0.0);
-    }
-    work(&mut buffer[..len]);
-    KEPT.set(buffer);
 }
 
 /// A matrix in a slice: element (i, j) is `data[i * row_stride + j * column_stride]`.

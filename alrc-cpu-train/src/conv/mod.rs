@@ -17,11 +17,19 @@
 //! Work is divided into pieces that do not depend on the number of threads, and no sum is split between pieces,
 //! so that every result has the same bits on any number of threads.
 
+mod finish;
 pub mod gemm;
+mod mask;
 pub mod reference;
+pub mod winograd;
+mod workspace;
 
 use serde::{Deserialize, Serialize};
 
+pub use mask::passed;
+pub use workspace::Workspace;
+
+use crate::simd::{InstructionSet, with_token};
 use crate::tensor::ImageSize;
 
 /// Which implementation computes the convolutions.
@@ -31,6 +39,10 @@ pub enum Algorithm {
     /// The fastest for each layer.
     #[default]
     Auto,
+    /// Winograd's algorithm where the kernel is 3x3, direct elsewhere.
+    Winograd,
+    /// Every product of the definition.
+    Direct,
     /// Plain loops on one thread: slow, the standard by which the others are judged.
     Reference,
 }
@@ -102,47 +114,42 @@ pub struct Backward<'a, T = f32> {
     pub mask: Option<&'a [u8]>,
     /// Gradient of the output.
     pub output_gradient: &'a [T],
-    /// What to do with the gradient of the input.
-    pub input_gradient: InputGradient<'a, T>,
+    /// Where the gradient of the input goes, if it is wanted.
+    pub input_gradient: Option<InputGradient<'a, T>>,
     /// The gradient of the weights is added to this.
     pub weight_gradient: &'a mut [T],
     /// The gradient of the bias is added to this.
     pub bias_gradient: &'a mut [T],
 }
 
-/// What a backward pass does with the gradient of its input.
+/// Where a backward pass puts the gradient of its input.
 #[derive(Debug)]
-pub enum InputGradient<'a, T = f32> {
-    /// Nothing: the input is data.
-    Unwanted,
-    /// Overwrites this.
-    Store(&'a mut [T]),
-    /// Adds to this, which holds the gradient of the skip connection.
-    Add(&'a mut [T]),
+pub struct InputGradient<'a, T = f32> {
+    /// Added to it, if the input also goes round the layer through a skip connection.
+    pub skip: Option<&'a [T]>,
+    /// Receives the gradient.
+    pub gradient: &'a mut [T],
 }
 
 /// One convolution layer's arithmetic.
 pub trait Convolution: Send + Sync {
     /// Computes the output.
-    fn forward(&self, pass: Forward<'_>);
+    fn forward(&self, pass: Forward<'_>, workspace: &mut Workspace);
 
     /// Computes the gradients.
-    fn backward(&self, pass: Backward<'_>);
+    fn backward(&self, pass: Backward<'_>, workspace: &mut Workspace);
 
     /// The name of the implementation, for `info`.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> String;
 }
 
 /// The implementation of `algorithm` for a layer of `shape`.
-pub fn choose(algorithm: Algorithm, shape: Shape) -> Box<dyn Convolution> {
+pub fn choose(algorithm: Algorithm, set: InstructionSet, shape: Shape) -> Box<dyn Convolution> {
     match algorithm {
-        Algorithm::Auto => Box::new(gemm::Gemm::new(shape)),
         Algorithm::Reference => Box::new(reference::Reference::new(shape)),
+        Algorithm::Auto | Algorithm::Winograd if shape.kernel == 3 => {
+            with_token!(set, |simd| Box::new(winograd::Winograd::new(simd, shape)))
+        }
+        _ => Box::new(gemm::Gemm::new(shape)),
     }
-}
-
-/// Whether the ReLU let channel `channel` of a pixel pass, whose mask is `pixel_mask`.
-#[inline]
-pub fn passed(pixel_mask: &[u8], channel: usize) -> bool {
-    pixel_mask[channel / 8] >> (channel % 8) & 1 == 1
 }

@@ -2,7 +2,7 @@
 
 use num_traits::Float;
 
-use super::{Backward, Convolution, Forward, InputGradient, Shape, passed};
+use super::{Backward, Convolution, Forward, InputGradient, Shape, Workspace, passed};
 use crate::tensor::ImageSize;
 
 /// The oracle as a [`Convolution`] of `f32`.
@@ -19,16 +19,16 @@ impl Reference {
 }
 
 impl Convolution for Reference {
-    fn forward(&self, pass: Forward<'_>) {
+    fn forward(&self, pass: Forward<'_>, _: &mut Workspace) {
         forward(self.shape, pass);
     }
 
-    fn backward(&self, pass: Backward<'_>) {
+    fn backward(&self, pass: Backward<'_>, _: &mut Workspace) {
         backward(self.shape, pass);
     }
 
-    fn name(&self) -> &'static str {
-        "reference"
+    fn name(&self) -> String {
+        "reference".to_owned()
     }
 }
 
@@ -80,14 +80,13 @@ pub fn backward<T: Float>(shape: Shape, pass: Backward<'_, T>) {
         bias_gradient,
     } = pass;
     let channels = shape.out_channels;
-    let mut input_gradient = match input_gradient {
-        InputGradient::Unwanted => None,
-        InputGradient::Add(gradient) => Some(gradient),
-        InputGradient::Store(gradient) => {
-            gradient.fill(T::zero());
-            Some(gradient)
+    let mut input_gradient = input_gradient.map(|InputGradient { skip, gradient }| {
+        match skip {
+            Some(skip) => gradient.copy_from_slice(skip),
+            None => gradient.fill(T::zero()),
         }
-    };
+        gradient
+    });
     let mut dy = vec![T::zero(); channels];
     for (pixel, output_gradient) in output_gradient.chunks_exact(channels).enumerate() {
         dy.copy_from_slice(output_gradient);

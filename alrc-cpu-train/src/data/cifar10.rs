@@ -59,21 +59,40 @@ pub enum DataError {
     },
 }
 
+/// One of the data set's files.
+pub(super) struct StoredFile {
+    /// Its name without directories.
+    pub(super) name: String,
+    /// Where it lies, for messages.
+    pub(super) place: String,
+    /// Its content.
+    pub(super) bytes: Vec<u8>,
+}
+
 /// Reads the training images of a directory or archive, files in the order of their names.
 pub fn read(path: &Path) -> Result<Dataset, DataError> {
-    let unreadable = |source| DataError::Unreadable { path: path.to_owned(), source };
-    let is_directory = path.metadata().map_err(unreadable)?.is_dir();
-    let mut files =
-        if is_directory { read_directory(path)? } else { read_archive(path).map_err(unreadable)? };
-    files.sort_by(|(a, _), (b, _)| a.cmp(b));
-    if files.is_empty() {
-        return Err(DataError::NoFiles(path.to_owned()));
-    }
     let mut records = Vec::new();
-    for (name, bytes) in files {
-        parse(&name, &bytes, &mut records)?;
+    for file in read_files(path, is_training_file)? {
+        parse(&file.place, &file.bytes, &mut records)?;
     }
     Ok(Dataset { records })
+}
+
+/// Reads the files of a directory or archive that are wanted, in the order of their places; at least one is a training
+/// file.
+pub(super) fn read_files(path: &Path, is_wanted: fn(&str) -> bool) -> Result<Vec<StoredFile>, DataError> {
+    let unreadable = |source| DataError::Unreadable { path: path.to_owned(), source };
+    let is_directory = path.metadata().map_err(unreadable)?.is_dir();
+    let mut files = if is_directory {
+        read_directory(path, is_wanted)?
+    } else {
+        read_archive(path, is_wanted).map_err(unreadable)?
+    };
+    files.sort_by(|a, b| a.place.cmp(&b.place));
+    if !files.iter().any(|file| is_training_file(&file.name)) {
+        return Err(DataError::NoFiles(path.to_owned()));
+    }
+    Ok(files)
 }
 
 /// Appends the records of one file.
@@ -91,36 +110,48 @@ pub fn parse(file: &str, bytes: &[u8], records: &mut Vec<Record>) -> Result<(), 
     Ok(())
 }
 
-/// The training files of a directory, with their paths.
-fn read_directory(directory: &Path) -> Result<Vec<(String, Vec<u8>)>, DataError> {
+fn read_directory(directory: &Path, is_wanted: fn(&str) -> bool) -> Result<Vec<StoredFile>, DataError> {
     let unreadable = |path: &Path, source| DataError::Unreadable { path: path.to_owned(), source };
     let mut files = Vec::new();
     for entry in directory.read_dir().map_err(|error| unreadable(directory, error))? {
         let path = entry.map_err(|error| unreadable(directory, error))?.path();
-        if is_training_file(&path) {
+        let name = file_name(&path);
+        if is_wanted(&name) {
             let bytes = std::fs::read(&path).map_err(|error| unreadable(&path, error))?;
-            files.push((path.display().to_string(), bytes));
+            files.push(StoredFile { name, place: path.display().to_string(), bytes });
         }
     }
     Ok(files)
 }
 
-/// The training files of a `.tar.gz`, with their names in it.
-fn read_archive(path: &Path) -> io::Result<Vec<(String, Vec<u8>)>> {
+fn read_archive(path: &Path, is_wanted: fn(&str) -> bool) -> io::Result<Vec<StoredFile>> {
     let mut files = Vec::new();
     for entry in tar::Archive::new(GzDecoder::new(File::open(path)?)).entries()? {
         let mut entry = entry?;
-        let name = entry.path()?.into_owned();
-        if is_training_file(&name) {
+        let inner = entry.path()?.into_owned();
+        let name = file_name(&inner);
+        if is_wanted(&name) {
             let mut bytes = Vec::new();
             entry.read_to_end(&mut bytes)?;
-            files.push((format!("{} in {}", name.display(), path.display()), bytes));
+            files.push(StoredFile {
+                name,
+                place: format!("{} in {}", inner.display(), path.display()),
+                bytes,
+            });
         }
     }
     Ok(files)
 }
 
-fn is_training_file(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn is_training_file(name: &str) -> bool {
     name.starts_with("data_batch_") && name.ends_with(".bin")
+}
+
+/// Whether a file holds images, for training or for tests.
+pub(super) fn is_image_file(name: &str) -> bool {
+    is_training_file(name) || name == "test_batch.bin"
 }

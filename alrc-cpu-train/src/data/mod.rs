@@ -1,9 +1,14 @@
-//! Images: read, made up, put in order, augmented, and brought into the network's form.
+//! Images: fetched, checked, read, made up, put in order, augmented, and brought into the network's form.
 
 pub mod cifar10;
+mod download;
+pub mod fetch;
 pub mod preprocess;
+pub mod preview;
 pub mod sampler;
 pub mod synthetic;
+pub mod unpack;
+pub mod verify;
 
 use crate::tensor::ImageSize;
 

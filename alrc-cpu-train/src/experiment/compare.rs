@@ -11,14 +11,14 @@ use crate::config::Config;
 use crate::data::Dataset;
 use crate::record::progress::Board;
 use crate::record::summary::{Ending, Summary};
-use crate::report::plots::{self, Curve, Panel};
+use crate::report::axis::Axis;
+use crate::report::curves::{LossCurve, window};
+use crate::report::figures::{clipping, color, lines, loss_panel};
+use crate::report::plots::{Figure, Line, Panel};
 use crate::signal::Stop;
 
-/// A loss above so many times the running average of its run counts as a spike.
-const SPIKE: f64 = 5.0;
-
-/// Steps of the running average, at most; a shorter comparison takes a thirtieth of its steps.
-const WINDOW: usize = 500;
+/// Width and height of the plot of a seed, in pixels.
+const PANEL: (u32, u32) = (900, 330);
 
 /// One of the runs.
 #[derive(Clone, Debug, Serialize)]
@@ -27,8 +27,8 @@ pub struct Compared {
     pub seed: u64,
     /// Standard deviations at which its losses were clipped; none: not at all.
     pub num_stddev: Option<f32>,
-    /// Steps whose unclipped loss was above five times the average of the steps before.
-    pub spikes: usize,
+    /// Steps whose unclipped loss stood out; see [`LossCurve::spikes`].
+    pub spikes: u64,
     /// Its largest unclipped loss.
     pub largest_unclipped_loss: f64,
     /// The rest.
@@ -55,17 +55,16 @@ pub fn compare(
         let run = Config { threads: config.threads / jobs, ..run };
         train(run, Arc::clone(&dataset), directory, &board, stop)
     })?;
-    let window = (config.steps as usize / 30).clamp(1, WINDOW);
-    let panels = panels(&runs);
-    run::save(&directory.join("curves.svg"), plots::svg(&panels, window)?.as_bytes())?;
-    run::save(&directory.join("curves.png"), &plots::png(&panels, window)?)?;
-    Ok(runs.into_iter().map(|run| run.compared(window)).collect())
+    let figure = Figure { panels: panels(&runs), columns: 1, panel_size: PANEL };
+    run::save(&directory.join("curves.svg"), figure.svg()?.as_bytes())?;
+    run::save(&directory.join("curves.png"), &figure.png()?)?;
+    Ok(runs.into_iter().map(Trained::compared).collect())
 }
 
 /// A run and the losses of its steps.
 struct Trained {
     config: Config,
-    losses: Vec<f64>,
+    curve: LossCurve,
     summary: Summary,
 }
 
@@ -79,9 +78,9 @@ fn train(
     let label = label(&config);
     let run = Run::create(config.clone(), dataset, &directory.join(label.replace(' ', "-")))?;
     let mut progress = board.run(&label, 0, config.steps);
-    let mut losses = Vec::new();
-    let summary = run.train(&mut progress, stop, |record| losses.push(record.unclipped_loss))?;
-    Ok(Trained { config, losses, summary })
+    let mut curve = LossCurve::new(window(config.steps));
+    let summary = run.train(Some(&mut progress), stop, |record| curve.push(record.unclipped_loss))?;
+    Ok(Trained { config, curve, summary })
 }
 
 /// The name of a run in its comparison.
@@ -95,37 +94,27 @@ fn label(config: &Config) -> String {
 /// A panel for each seed.
 fn panels(runs: &[Trained]) -> Vec<Panel> {
     let of_seed = runs.chunk_by(|a, b| a.config.seed == b.config.seed);
-    of_seed
-        .map(|runs| Panel {
-            title: format!("seed {}", runs[0].config.seed),
-            curves: runs.iter().map(Trained::curve).collect(),
-        })
-        .collect()
+    let panel = |runs: &[Trained]| {
+        let lines: Vec<_> = runs.iter().flat_map(Trained::lines).collect();
+        let axis = Axis::of_losses(lines.iter().flat_map(|line| &line.points).map(|point| point.1));
+        let title = format!("seed {}", runs[0].config.seed);
+        loss_panel(title, lines, axis, runs[0].config.steps as f64)
+    };
+    of_seed.map(panel).collect()
 }
 
 impl Trained {
-    fn curve(&self) -> Curve {
-        let label = match self.config.num_stddev {
-            Some(n) => format!("clipped at {n} standard deviations"),
-            None => "without clipping".to_owned(),
-        };
-        Curve { label, losses: self.losses.clone() }
+    fn lines(&self) -> [Line; 2] {
+        let threshold = self.config.num_stddev;
+        lines(&self.curve, &clipping(threshold), color(threshold))
     }
 
-    fn compared(self, window: usize) -> Compared {
-        let averages = plots::boxcar(&self.losses, window);
-        let spikes =
-            self.losses.iter().skip(1).zip(&averages).filter(|(loss, average)| **loss > SPIKE * **average);
+    fn compared(self) -> Compared {
         Compared {
             seed: self.config.seed,
             num_stddev: self.config.num_stddev,
-            spikes: spikes.count(),
-            largest_unclipped_loss: self
-                .losses
-                .iter()
-                .copied()
-                .filter(|loss| loss.is_finite())
-                .fold(0.0, f64::max),
+            spikes: self.curve.spikes,
+            largest_unclipped_loss: self.curve.largest,
             summary: self.summary,
         }
     }

@@ -2,6 +2,8 @@
 
 pub mod compare;
 pub mod grid;
+pub mod log;
+pub mod replay;
 pub mod run;
 pub mod side_by_side;
 pub mod sweep;

@@ -9,6 +9,7 @@ use tracing::{info, warn};
 
 use crate::backend::BackendError;
 use crate::checkpoint::{self, CheckpointError};
+use crate::comm::{Communicator, Single, agreement};
 use crate::config::Config;
 use crate::data::cifar10::{self, DataError};
 use crate::data::{Dataset, synthetic};
@@ -123,15 +124,22 @@ pub fn load(config: &Config) -> Result<Dataset, DataError> {
     }
 }
 
-/// A run that has been begun, with its files open.
+/// A run that has been begun.
 pub struct Run {
     /// The network and where its training stands.
     pub trainer: Trainer,
+    communicator: Arc<dyn Communicator>,
+    statistics: Statistics,
+    /// Of several ranks only the first writes.
+    files: Option<Files>,
+}
+
+/// The files of a run, open.
+struct Files {
     directory: PathBuf,
     checkpoints: checkpoint::Directory,
     losses: LossWriter,
     events: EventWriter,
-    statistics: Statistics,
     /// The newest checkpoint.
     good: Option<PathBuf>,
     _lock: DirectoryLock,
@@ -175,16 +183,15 @@ impl Run {
                     let events =
                         EventWriter::resume(&events_path, trainer.step).map_err(unwritable(&events_path))?;
                     save_config(&trainer.config, directory)?;
-                    return Ok(Self {
-                        trainer,
+                    let files = Files {
                         directory: directory.to_owned(),
                         checkpoints,
                         losses,
                         events,
-                        statistics,
                         good: Some(path.clone()),
                         _lock: lock,
-                    });
+                    };
+                    return Ok(Self::new(trainer, statistics, Some(files)));
                 }
                 Err(problem) => {
                     warn!("{problem}; trying the checkpoint before");
@@ -229,25 +236,49 @@ impl Run {
         std::fs::create_dir_all(&checkpoints).map_err(unwritable(&checkpoints))?;
         save_config(&trainer.config, directory)?;
         let (losses, events) = (directory.join(LOSSES), directory.join(events::FILE_NAME));
-        Ok(Self {
+        let files = Files {
             directory: directory.to_owned(),
             checkpoints: checkpoint::Directory::new(checkpoints, trainer.config.keep),
             losses: LossWriter::create(&losses).map_err(unwritable(&losses))?,
             events: EventWriter::create(&events).map_err(unwritable(&events))?,
-            statistics: Statistics::new(&trainer.config, Counters::default()),
             good: None,
-            trainer,
             _lock: lock,
-        })
+        };
+        let statistics = Statistics::new(&trainer.config, Counters::default());
+        Ok(Self::new(trainer, statistics, Some(files)))
+    }
+
+    /// A run on a rank that writes nothing; [`join`](Self::join) gives it its state.
+    pub fn without_files(config: Config, dataset: Arc<Dataset>) -> Result<Self, RunError> {
+        let statistics = Statistics::new(&config, Counters::default());
+        Ok(Self::new(Trainer::open(config, dataset)?, statistics, None))
+    }
+
+    fn new(trainer: Trainer, statistics: Statistics, files: Option<Files>) -> Self {
+        Self { trainer, communicator: Arc::new(Single), statistics, files }
+    }
+
+    /// Has this run go on together with those of the other ranks, from the state of rank 0. With `overlap`, gradients
+    /// are summed while the backward pass goes on.
+    pub fn join(&mut self, communicator: Arc<dyn Communicator>, overlap: bool) -> Result<(), RunError> {
+        if communicator.size() > 1 {
+            let path = Path::new("the state of rank 0");
+            let own = checkpoint::to_bytes(path, &self.trainer, &self.statistics.counters)?;
+            let state = agreement::from_first(&*communicator, &own);
+            self.statistics.counters = checkpoint::restore_bytes(&state, path, &mut self.trainer)?;
+        }
+        self.trainer.join(Arc::clone(&communicator), overlap)?;
+        self.communicator = communicator;
+        Ok(())
     }
 
     /// Trains to the last step on `threads` threads of the configuration.
     ///
-    /// Ends early when `stop` asks for it, or when the loss has not been finite for ten steps; what has been trained
-    /// is saved. `observe` is called after each step.
+    /// Ends early when `stop` asks for it, on any rank, or when the loss has not been finite for ten steps; what has
+    /// been trained is saved. `observe` is called after each step.
     pub fn train(
         mut self,
-        progress: &mut Progress,
+        mut progress: Option<&mut Progress>,
         stop: &Stop,
         mut observe: impl FnMut(&StepRecord),
     ) -> Result<Summary, RunError> {
@@ -261,62 +292,82 @@ impl Run {
             if self.trainer.step >= config.steps {
                 break Ending::Finished;
             }
-            if stop.is_asked() {
+            // A signal that comes from here on counts before the next step: all ranks must stop after the same one.
+            let signal = agreement::greatest(&*self.communicator, stop.signal());
+            if signal != 0 {
+                stop.ask(signal);
                 break Ending::Interrupted;
             }
             let record = pool.install(|| self.trainer.try_step())?;
-            self.record(&record)?;
-            progress.step(&record);
+            self.statistics.step(&record);
+            if let Some(files) = &mut self.files {
+                files.record(&record)?;
+            }
+            if let Some(progress) = &mut progress {
+                progress.step(&record);
+            }
             observe(&record);
             if self.trainer.step.is_multiple_of(config.checkpoint_every) && self.trainer.step < config.steps {
                 self.save_checkpoint()?;
             }
         };
-        progress.finish();
+        if let Some(progress) = progress {
+            progress.finish();
+        }
         self.trainer.fetch()?;
-        if self.trainer.step > first {
-            self.save_samples()?;
+        if let Some(files) = &mut self.files
+            && self.trainer.step > first
+        {
+            files.save_samples(&self.trainer)?;
         }
         self.save_checkpoint()?;
-        self.save_summary(ending)
+        self.finish(ending)
     }
 
+    fn save_checkpoint(&mut self) -> Result<(), RunError> {
+        let Some(files) = &mut self.files else { return Ok(()) };
+        self.trainer.fetch()?;
+        files.save_checkpoint(&self.trainer, &self.statistics.counters)
+    }
+
+    fn finish(self, ending: Ending) -> Result<Summary, RunError> {
+        let good = self.files.as_ref().and_then(|files| files.good.clone());
+        let summary = self.statistics.summary(ending, good);
+        if let Some(files) = self.files {
+            let path = files.directory.join(SUMMARY);
+            let json = serde_json::to_vec_pretty(&summary).map_err(io::Error::other);
+            save(&path, &json.map_err(unwritable(&path))?)?;
+        }
+        Ok(summary)
+    }
+}
+
+impl Files {
     fn record(&mut self, record: &StepRecord) -> Result<(), RunError> {
         self.losses.write(record).map_err(|source| self.unwritable(LOSSES, source))?;
-        self.events.write_step(record).map_err(|source| self.unwritable(events::FILE_NAME, source))?;
-        self.statistics.step(record);
-        Ok(())
+        self.events.write_step(record).map_err(|source| self.unwritable(events::FILE_NAME, source))
     }
 
     /// Saves the state, unless it holds a NaN or an infinity; the losses go to the disk first, so that they are never
     /// older than a checkpoint.
-    fn save_checkpoint(&mut self) -> Result<(), RunError> {
-        self.trainer.fetch()?;
-        if !self.trainer.is_finite() {
+    fn save_checkpoint(&mut self, trainer: &Trainer, counters: &Counters) -> Result<(), RunError> {
+        if !trainer.is_finite() {
             return Ok(());
         }
         self.losses.sync().map_err(|source| self.unwritable(LOSSES, source))?;
         self.events.sync().map_err(|source| self.unwritable(events::FILE_NAME, source))?;
-        self.good = Some(self.checkpoints.write(&self.trainer, &self.statistics.counters)?);
+        self.good = Some(self.checkpoints.write(trainer, counters)?);
         Ok(())
     }
 
     /// Draws the images of the last step.
-    fn save_samples(&mut self) -> Result<(), RunError> {
+    fn save_samples(&mut self, trainer: &Trainer) -> Result<(), RunError> {
         let path = self.directory.join(SAMPLES);
-        let sheet = samples::draw(&self.trainer).map_err(io::Error::other).map_err(unwritable(&path))?;
+        let sheet = samples::draw(trainer).map_err(io::Error::other).map_err(unwritable(&path))?;
         save(&path, &sheet.png)?;
-        let last_step = self.trainer.step - 1;
+        let last_step = trainer.step - 1;
         let written = self.events.write_samples(last_step, &sheet);
         written.map_err(|source| self.unwritable(events::FILE_NAME, source))
-    }
-
-    fn save_summary(self, ending: Ending) -> Result<Summary, RunError> {
-        let path = self.directory.join(SUMMARY);
-        let summary = self.statistics.summary(ending, self.good);
-        let json = serde_json::to_vec_pretty(&summary).map_err(io::Error::other);
-        save(&path, &json.map_err(unwritable(&path))?)?;
-        Ok(summary)
     }
 
     fn unwritable(&self, file: &str, source: io::Error) -> RunError {

@@ -99,7 +99,7 @@ fn carry_out(
     let (first, steps) = (run.trainer.step, run.trainer.config.steps);
     overall.skipped(first * batch_size);
     let mut progress = board.run(name, first, steps);
-    let summary = run.train(&mut progress, stop, |_| overall.trained(batch_size))?;
+    let summary = run.train(Some(&mut progress), stop, |_| overall.trained(batch_size))?;
     overall.run_ended();
     Ok(Outcome::Trained(summary))
 }

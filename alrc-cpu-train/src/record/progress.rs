@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 use tracing::info;
 
 use crate::train::StepRecord;
@@ -41,6 +41,13 @@ impl Board {
         let bar = self.bar(label, 0, images, "{prefix} {wide_bar} {percent}% {msg}");
         let state = OverallState { clock: Clock::start(), trained: 0, skipped: 0, runs: 0 };
         Overall { label: label.to_owned(), images, bar, state: Mutex::new(state) }
+    }
+
+    /// Shows a download of `size` bytes.
+    pub fn download(&self, label: &str, size: u64) -> Download {
+        let style = "{prefix} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
+        let bar = self.bar(label, 0, size, style);
+        Download { label: label.to_owned(), size, bar, clock: Clock::start() }
     }
 
     fn bar(&self, label: &str, first: u64, len: u64, style: &str) -> Option<ProgressBar> {
@@ -188,6 +195,33 @@ impl Overall {
             bar.set_position(done);
         } else if state.clock.line_is_due() {
             info!("{}: {:.1}% {message}", self.label, 100.0 * done as f64 / self.images as f64);
+        }
+    }
+}
+
+/// The progress of a download.
+#[derive(Debug)]
+pub struct Download {
+    label: String,
+    size: u64,
+    bar: Option<ProgressBar>,
+    clock: Clock,
+}
+
+impl Download {
+    /// Takes in how many bytes are there.
+    pub fn at(&mut self, len: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(len);
+        } else if self.clock.line_is_due() {
+            info!("{}: {} of {}", self.label, HumanBytes(len), HumanBytes(self.size));
+        }
+    }
+
+    /// Ends the display.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
         }
     }
 }

@@ -43,9 +43,16 @@ pub fn draw(trainer: &Trainer) -> ImageResult<Sheet> {
             }
         }
     }
-    let (width, height) = (ZOOM * sheet.width(), ZOOM * sheet.height());
-    let mut png = Cursor::new(Vec::new());
-    imageops::resize(&sheet, width, height, imageops::FilterType::Nearest)
-        .write_to(&mut png, ImageFormat::Png)?;
-    Ok(Sheet { width, height, png: png.into_inner() })
+    Sheet::new(&sheet)
+}
+
+impl Sheet {
+    /// Enlarges a picture for the screen.
+    pub fn new(picture: &RgbImage) -> ImageResult<Self> {
+        let (width, height) = (ZOOM * picture.width(), ZOOM * picture.height());
+        let mut png = Cursor::new(Vec::new());
+        imageops::resize(picture, width, height, imageops::FilterType::Nearest)
+            .write_to(&mut png, ImageFormat::Png)?;
+        Ok(Self { width, height, png: png.into_inner() })
+    }
 }

@@ -17,6 +17,10 @@ const LAST: u64 = 5_000;
 
 /// Bins of the histogram of scales.
 pub const SCALE_BINS: usize = 20;
+/// Number of last steps whose mean unclipped loss is the figure of merit of a run of `steps` steps.
+pub fn last_steps(steps: u64) -> u64 {
+    if steps < 10 * LAST { (steps / 10).max(1) } else { LAST }
+}
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,7 +105,7 @@ impl Statistics {
     /// Before the first step, or before the first one of a resumed run: then the counters come from the checkpoint,
     /// and every loss so far goes through [`add_loss`](Self::add_loss).
     pub fn new(config: &Config, counters: Counters) -> Self {
-        let last_len = if config.steps < 10 * LAST { (config.steps / 10).max(1) } else { LAST } as usize;
+        let last_len = last_steps(config.steps) as usize;
         let now = Instant::now();
         Self {
             counters,

@@ -1,4 +1,4 @@
-//! Learning curves as SVG and PNG.
+//! Draws panels of lines or bars as SVG and PNG. What a panel shows is decided elsewhere.
 
 use std::sync::Once;
 
@@ -8,11 +8,31 @@ use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 use thiserror::Error;
 
-/// Width and height of a panel, in pixels.
-const PANEL: (u32, u32) = (900, 330);
+use super::axis::Axis;
 
 /// The only font: a part of DejaVu Sans, whose licence lies beside it.
 static FONT: &[u8] = include_bytes!("DejaVuSans-subset.ttf");
+
+/// Colours that every kind of eye can tell apart (Okabe and Ito). The style sheet of the report knows their values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hue {
+    /// For what is not clipped.
+    Vermilion,
+    /// For what is clipped.
+    Blue,
+    /// For limits.
+    Green,
+}
+
+impl Hue {
+    fn rgb(self) -> RGBColor {
+        match self {
+            Self::Vermilion => RGBColor(213, 94, 0),
+            Self::Blue => RGBColor(0, 114, 178),
+            Self::Green => RGBColor(0, 158, 115),
+        }
+    }
+}
 
 /// A picture could not be drawn.
 #[derive(Debug, Error)]
@@ -25,57 +45,91 @@ impl PlotError {
     }
 }
 
-/// One run of a panel.
+/// A line of a panel.
 #[derive(Clone, Debug)]
-pub struct Curve {
-    /// What the legend says.
-    pub label: String,
-    /// Loss of every step; not all finite.
-    pub losses: Vec<f64>,
+pub struct Line {
+    /// What the legend says; none: nothing.
+    pub label: Option<String>,
+    /// Its colour.
+    pub color: Hue,
+    /// Thin and pale, for single values; or strong, for averages.
+    pub is_pale: bool,
+    /// Abscissas, ascending, and ordinates, finite.
+    pub points: Vec<(f64, f64)>,
 }
 
-/// Runs to be compared in one plot.
+/// What a panel shows.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// Lines, the first undermost.
+    Lines(Vec<Line>),
+    /// Bars of equal width side by side over the abscissa.
+    Bars(Hue, Vec<f64>),
+}
+
+/// One coordinate system.
 #[derive(Clone, Debug)]
 pub struct Panel {
     /// Its title.
     pub title: String,
-    /// Its runs, up to three.
-    pub curves: Vec<Curve>,
+    /// What abscissa and ordinate are.
+    pub names: (String, String),
+    /// End of the abscissa, which begins at 0.
+    pub end: f64,
+    /// The ordinate.
+    pub axis: Axis,
+    /// What it shows.
+    pub content: Content,
 }
 
-/// Panels below each other as SVG; every loss is a pale line, its boxcar average over `window` steps a strong one.
-pub fn svg(panels: &[Panel], window: usize) -> Result<String, PlotError> {
-    register();
-    let mut text = String::new();
-    draw(SVGBackend::with_string(&mut text, size(panels)).into_drawing_area(), panels, window)?;
-    Ok(text)
+/// Panels in rows.
+#[derive(Clone, Debug)]
+pub struct Figure {
+    /// The panels, row after row.
+    pub panels: Vec<Panel>,
+    /// Panels in a row.
+    pub columns: usize,
+    /// Width and height of a panel in pixels.
+    pub panel_size: (u32, u32),
 }
 
-/// The same as PNG.
-pub fn png(panels: &[Panel], window: usize) -> Result<Vec<u8>, PlotError> {
-    register();
-    let (width, height) = size(panels);
-    let mut pixels = vec![0; (3 * width * height) as usize];
-    draw(BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area(), panels, window)?;
-    let mut bytes = Vec::new();
-    PngEncoder::new(&mut bytes)
-        .write_image(&pixels, width, height, ExtendedColorType::Rgb8)
-        .map_err(PlotError::new)?;
-    Ok(bytes)
-}
+impl Figure {
+    /// All panels as one SVG file.
+    pub fn svg(&self) -> Result<String, PlotError> {
+        register();
+        let mut text = String::new();
+        self.draw(SVGBackend::with_string(&mut text, self.size()).into_drawing_area())?;
+        Ok(text)
+    }
 
-/// Means over the last `window` finite losses; shorter at the start.
-pub fn boxcar(losses: &[f64], window: usize) -> Vec<f64> {
-    let mean = |end: usize| {
-        let part = losses[(end + 1).saturating_sub(window)..=end].iter().filter(|loss| loss.is_finite());
-        let (count, sum) = part.fold((0.0, 0.0), |(count, sum), loss| (count + 1.0, sum + loss));
-        sum / count
-    };
-    (0..losses.len()).map(mean).collect()
-}
+    /// All panels as one PNG file.
+    pub fn png(&self) -> Result<Vec<u8>, PlotError> {
+        register();
+        let (width, height) = self.size();
+        let mut pixels = vec![0; (3 * width * height) as usize];
+        self.draw(BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area())?;
+        let mut bytes = Vec::new();
+        PngEncoder::new(&mut bytes)
+            .write_image(&pixels, width, height, ExtendedColorType::Rgb8)
+            .map_err(PlotError::new)?;
+        Ok(bytes)
+    }
 
-fn size(panels: &[Panel]) -> (u32, u32) {
-    (PANEL.0, PANEL.1 * panels.len() as u32)
+    fn rows(&self) -> usize {
+        self.panels.len().div_ceil(self.columns)
+    }
+
+    fn size(&self) -> (u32, u32) {
+        (self.panel_size.0 * self.columns as u32, self.panel_size.1 * self.rows() as u32)
+    }
+
+    fn draw<B: DrawingBackend>(&self, area: DrawingArea<B, Shift>) -> Result<(), PlotError> {
+        area.fill(&WHITE).map_err(PlotError::new)?;
+        for (area, panel) in area.split_evenly((self.rows(), self.columns)).iter().zip(&self.panels) {
+            panel.draw(area)?;
+        }
+        area.present().map_err(PlotError::new)
+    }
 }
 
 fn register() {
@@ -86,72 +140,95 @@ fn register() {
     });
 }
 
-/// Vermilion, blue, green: told apart by every kind of eye (Okabe and Ito).
-const COLORS: [RGBColor; 3] = [RGBColor(213, 94, 0), RGBColor(0, 114, 178), RGBColor(0, 158, 115)];
-
-fn draw<B: DrawingBackend>(
-    area: DrawingArea<B, Shift>,
-    panels: &[Panel],
-    window: usize,
-) -> Result<(), PlotError> {
-    area.fill(&WHITE).map_err(PlotError::new)?;
-    for (area, panel) in area.split_evenly((panels.len(), 1)).iter().zip(panels) {
-        draw_panel(area, panel, window)?;
+impl Panel {
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), PlotError> {
+        let mut chart = ChartBuilder::on(area)
+            .caption(&self.title, ("sans-serif", 18))
+            .margin(10)
+            // Half a label stands out.
+            .margin_right(28)
+            .x_label_area_size(40)
+            .y_label_area_size(58)
+            .build_cartesian_2d(0.0..self.end.max(1.0), self.axis)
+            .map_err(PlotError::new)?;
+        chart
+            .configure_mesh()
+            .max_light_lines(0)
+            .bold_line_style(BLACK.mix(0.1))
+            .axis_style(BLACK.mix(0.6))
+            .label_style(("sans-serif", 14))
+            .x_labels(5)
+            .x_label_formatter(&|value| step_label(*value))
+            .x_desc(&self.names.0)
+            .y_desc(&self.names.1)
+            .draw()
+            .map_err(PlotError::new)?;
+        match &self.content {
+            Content::Bars(color, heights) => {
+                let width = self.end / heights.len() as f64;
+                let bars = heights.iter().enumerate().map(|(index, &height)| {
+                    let (left, right) = (index as f64 + 0.08, index as f64 + 0.92);
+                    let corners = [(left * width, 0.0), (right * width, height)];
+                    Rectangle::new(corners, color.rgb().filled())
+                });
+                chart.draw_series(bars).map_err(PlotError::new)?;
+            }
+            Content::Lines(lines) => {
+                for line in lines {
+                    let style = if line.is_pale {
+                        ShapeStyle::from(line.color.rgb().mix(0.25))
+                    } else {
+                        line.color.rgb().stroke_width(2)
+                    };
+                    let series = chart
+                        .draw_series(LineSeries::new(line.points.iter().copied(), style))
+                        .map_err(PlotError::new)?;
+                    if let Some(label) = &line.label {
+                        series
+                            .label(label)
+                            .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], style));
+                    }
+                }
+                if lines.iter().any(|line| line.label.is_some()) {
+                    chart
+                        .configure_series_labels()
+                        .position(SeriesLabelPosition::UpperRight)
+                        .background_style(WHITE.mix(0.8))
+                        .label_font(("sans-serif", 14))
+                        .draw()
+                        .map_err(PlotError::new)?;
+                }
+            }
+        }
+        Ok(())
     }
-    area.present().map_err(PlotError::new)
 }
 
-fn draw_panel<B: DrawingBackend>(
-    area: &DrawingArea<B, Shift>,
-    panel: &Panel,
-    window: usize,
-) -> Result<(), PlotError> {
-    let losses = || {
-        panel
-            .curves
-            .iter()
-            .flat_map(|curve| &curve.losses)
-            .copied()
-            .filter(|&loss| loss > 0.0 && loss.is_finite())
-    };
-    let low = losses().fold(f64::INFINITY, f64::min).clamp(1e-6, 1e6);
-    let high = losses().fold(0.0, f64::max).clamp(10.0 * low, 1e12);
-    let steps = panel.curves.iter().map(|curve| curve.losses.len()).max().unwrap_or(0).max(1);
-    let mut chart = ChartBuilder::on(area)
-        .caption(&panel.title, ("sans-serif", 18))
-        .margin(10)
-        .x_label_area_size(40)
-        .y_label_area_size(64)
-        .build_cartesian_2d(0..steps, (low..high).log_scale())
-        .map_err(PlotError::new)?;
-    chart
-        .configure_mesh()
-        .light_line_style(WHITE)
-        .bold_line_style(BLACK.mix(0.12))
-        .label_style(("sans-serif", 14))
-        .x_desc("step")
-        .y_desc("unclipped loss")
-        .draw()
-        .map_err(PlotError::new)?;
-    // All pale lines first, so that no average is hidden.
-    for (curve, color) in panel.curves.iter().zip(COLORS) {
-        let points = curve.losses.iter().copied().enumerate().filter(|(_, loss)| loss.is_finite());
-        chart.draw_series(LineSeries::new(points, color.mix(0.25))).map_err(PlotError::new)?;
+/// A number of steps, with a comma for thousands; or a fraction.
+fn step_label(value: f64) -> String {
+    if value.fract() != 0.0 || value < 1000.0 {
+        return format!("{value}");
     }
-    for (curve, color) in panel.curves.iter().zip(COLORS) {
-        let average =
-            boxcar(&curve.losses, window).into_iter().enumerate().filter(|(_, loss)| loss.is_finite());
-        chart
-            .draw_series(LineSeries::new(average, color.stroke_width(2)))
-            .map_err(PlotError::new)?
-            .label(&curve.label)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], color.stroke_width(2)));
+    let digits = format!("{value:.0}");
+    let mut label = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            label.push(',');
+        }
+        label.push(digit);
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
-        .background_style(WHITE.mix(0.8))
-        .label_font(("sans-serif", 14))
-        .draw()
-        .map_err(PlotError::new)
+    label
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        assert_eq!(step_label(100_000.0), "100,000");
+        assert_eq!(step_label(1_500.0), "1,500");
+        assert_eq!(step_label(500.0), "500");
+        assert_eq!(step_label(0.25), "0.25");
+    }
 }

@@ -7,6 +7,7 @@ use alrc_cpu_train::config::{Config, Switch};
 use alrc_cpu_train::data::sampler::Order;
 use alrc_cpu_train::data::{Dataset, Record};
 use alrc_cpu_train::loss::Loss;
+use alrc_cpu_train::model::CHANNELS;
 use alrc_cpu_train::optim::{OptimizerKind, Schedule};
 use alrc_cpu_train::train::Trainer;
 use safetensors::{Dtype, SafeTensors};
@@ -19,18 +20,22 @@ pub(crate) struct Bounds {
     sgd_update: f64,
 }
 
-/// Direct convolution.
+/// Every product of the definition.
 pub(crate) const DIRECT: Bounds =
     Bounds { later_loss: tolerance::LATER_LOSS, sgd_update: tolerance::SGD_UPDATE };
 
 /// Winograd's F(4x4, 3x3).
-#[cfg(feature = "wgpu")]
 pub(crate) const WINOGRAD: Bounds =
-    Bounds { later_loss: tolerance::WINOGRAD_LATER_LOSS, sgd_update: tolerance::WINOGRAD_SGD_UPDATE };
+    Bounds { later_loss: tolerance::LATER_LOSS, sgd_update: tolerance::WINOGRAD_SGD_UPDATE };
+
+/// The same with the textbook's points.
+#[cfg(feature = "wgpu")]
+pub(crate) const TEXTBOOK: Bounds =
+    Bounds { later_loss: tolerance::TEXTBOOK_LATER_LOSS, sgd_update: tolerance::TEXTBOOK_SGD_UPDATE };
 
 /// A golden file.
 pub(crate) struct Golden {
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     bytes: Vec<u8>,
 }
 
@@ -53,7 +58,7 @@ impl Golden {
         self.metadata(name).parse().unwrap()
     }
 
-    fn values(&self, name: &str) -> Vec<f64> {
+    pub(crate) fn values(&self, name: &str) -> Vec<f64> {
         let tensors = self.tensors();
         let tensor = tensors.tensor(name).unwrap();
         let bytes = tensor.data();
@@ -66,7 +71,7 @@ impl Golden {
         }
     }
 
-    fn dataset(&self) -> Dataset {
+    pub(crate) fn dataset(&self) -> Dataset {
         let tensors = self.tensors();
         let images = tensors.tensor("image_u8").unwrap();
         let (records, rest) = images.data().as_chunks::<{ size_of::<Record>() }>();
@@ -74,7 +79,7 @@ impl Golden {
         Dataset { records: records.to_vec() }
     }
 
-    fn config(&self, base: Config) -> Config {
+    pub(crate) fn config(&self, base: Config) -> Config {
         let num_stddev = self.number("num_stddev");
         Config {
             loss: if self.metadata("power") == "4" { Loss::Quartic } else { Loss::Squared },
@@ -99,7 +104,12 @@ impl Golden {
 
 /// `[rows, columns, channels]` in the order of PyTorch, `[channels, rows, columns]`.
 fn channels_first(image: &[f32]) -> Vec<f32> {
-    (0..image.len()).map(|index| image[index % 1024 * 3 + index / 1024]).collect()
+    (0..image.len()).map(|index| image[index % 1024 * CHANNELS + index / 1024]).collect()
+}
+
+/// The other way round.
+pub(crate) fn channels_last(image: &[f32]) -> Vec<f32> {
+    (0..image.len()).map(|index| image[index % CHANNELS * 1024 + index / CHANNELS]).collect()
 }
 
 /// Trains as the golden file did, with the options of `base` that do not determine the results.

@@ -27,7 +27,7 @@ impl Method {
     /// What `algorithm` means for a layer of `shape`.
     pub fn choose(algorithm: Algorithm, shape: Shape) -> Self {
         match algorithm {
-            Algorithm::Auto if shape.kernel == 3 => Self::Winograd,
+            Algorithm::Auto | Algorithm::Winograd if shape.kernel == 3 => Self::Winograd,
             _ => Self::Direct,
         }
     }

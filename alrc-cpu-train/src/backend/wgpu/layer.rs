@@ -93,12 +93,8 @@ impl WgpuConvolution {
             gpu.write(&mask, &words);
         }
         let (input_gradient, skip) = match pass.input_gradient {
-            InputGradient::Unwanted => (None, None),
-            InputGradient::Store(gradient) => (Some(gradient), None),
-            InputGradient::Add(gradient) => {
-                let skip = upload(gradient)?;
-                (Some(gradient), Some(skip))
-            }
+            Some(InputGradient { skip, gradient }) => (Some(gradient), skip.map(upload).transpose()?),
+            None => (None, None),
         };
         let on_device = gpu.buffer("gradient of the input", pass.input.len())?;
         let scratch = Scratch::new(gpu, &[layer])?;

@@ -16,6 +16,7 @@ mod layer;
 mod network;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use ::wgpu::Buffer as DeviceBuffer;
 use alrc_kernel::Limits;
@@ -27,7 +28,8 @@ pub use layer::WgpuConvolution;
 use self::device::{Dispatch, grid};
 use self::kernels::Kernels;
 use self::network::Buffers;
-use super::{Backend, BackendError};
+use super::{Backend, BackendError, BackendKind};
+use crate::comm::Communicator;
 use crate::config::Config;
 use crate::data::SIZE;
 use crate::loss::ImageLoss;
@@ -121,28 +123,29 @@ impl Backend for Wgpu {
         self.group
     }
 
+    fn join(&mut self, communicator: Arc<dyn Communicator>, _: bool) -> Result<(), BackendError> {
+        BackendKind::Wgpu.permit(communicator.size())
+    }
+
     fn batch_mut(&mut self) -> [&mut Tensor; 2] {
         [&mut self.input, &mut self.targets]
     }
 
-    fn accumulate(
-        &mut self,
-        _: &Network,
-        _: &[f32],
-        images: Range<usize>,
-        limits: Option<Limits<f32>>,
-    ) -> Result<(), BackendError> {
-        if images.start == 0 {
-            self.gpu.clear(&self.buffers.parameter_gradients);
-            let (limit, mean) = limits.map_or((f32::MAX, 0.0), |limits| (limits.upper(), limits.mean()));
-            let clipping = [limit.to_bits(), mean.to_bits(), (self.batch_size as f32).to_bits(), self.power];
-            self.gpu.write(&self.buffers.clipping, &clipping);
-        }
-        let group = images.len();
-        self.gpu.write(&self.buffers.input, self.input.images(0..group));
-        self.gpu.write(&self.buffers.targets, self.targets.images(0..group));
-        self.gpu.submit(if group == self.group { &self.whole } else { &self.rest });
-        self.gpu.copy(&self.buffers.losses, &self.losses, images.start, group);
+    /// All images of a batch are on one rank.
+    fn begin(&mut self, _: Range<usize>, limits: Option<Limits<f32>>) -> Result<(), BackendError> {
+        self.gpu.clear(&self.buffers.parameter_gradients);
+        let (limit, mean) = limits.map_or((f32::MAX, 0.0), |limits| (limits.upper(), limits.mean()));
+        let clipping = [limit.to_bits(), mean.to_bits(), (self.batch_size as f32).to_bits(), self.power];
+        self.gpu.write(&self.buffers.clipping, &clipping);
+        self.gpu.check()
+    }
+
+    fn accumulate(&mut self, _: &Network, _: &[f32], group: Range<usize>) -> Result<(), BackendError> {
+        let images = group.len();
+        self.gpu.write(&self.buffers.input, self.input.images(0..images));
+        self.gpu.write(&self.buffers.targets, self.targets.images(0..images));
+        self.gpu.submit(if images == self.group { &self.whole } else { &self.rest });
+        self.gpu.copy(&self.buffers.losses, &self.losses, group.start, images);
         self.gpu.check()
     }
 

@@ -1,0 +1,178 @@
+//! `alrc-train data`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::Failure;
+use crate::config::Config;
+use crate::data::fetch::{self, URL};
+use crate::data::preview::contact_sheet;
+use crate::data::verify::{ArchiveId, Checksum, Evidence, PUBLISHED, Verified, parse_checksum, verify};
+use crate::experiment::run::{RunError, load, save};
+use crate::record::progress::Board;
+use crate::record::samples::Sheet;
+
+/// Name of the folder in the published archive, and of that into which it is fetched.
+const DIRECTORY: &str = "cifar-10-batches-bin";
+
+/// Download, check and look at the images of CIFAR-10.
+#[derive(Debug, Args)]
+pub(super) struct Data {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Fetch(Fetch),
+    Verify(Verify),
+    Preview(Preview),
+}
+
+impl Data {
+    pub(super) fn execute(self) -> Result<ExitCode, Failure> {
+        match self.command {
+            Command::Fetch(command) => command.execute(),
+            Command::Verify(command) => command.execute(),
+            Command::Preview(command) => command.execute(),
+        }
+    }
+}
+
+/// Download and unpack a data set, CIFAR-10 unless told otherwise.
+///
+/// The archive (162 MiB) is checked by its size and SHA-256 and unpacked; the directory appears whole or not at all.
+/// What an interrupted download has left is used again. Proxies are taken from HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and
+/// NO_PROXY.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  alrc-train data fetch
+  alrc-train data fetch --url https://mirror.example/cifar-10-binary.tar.gz --out data/cifar10")]
+struct Fetch {
+    /// Where the archive is; several times for mirrors, which are tried in turn
+    #[arg(long, value_name = "URL", default_value = URL)]
+    url: Vec<String>,
+    /// Directory for the images
+    #[arg(long, value_name = "DIR", default_value = DIRECTORY)]
+    out: PathBuf,
+    /// SHA-256 of an archive that is not the published one
+    #[arg(long, value_name = "HEX", requires = "size", value_parser = checksum)]
+    sha256: Option<Checksum>,
+    /// Bytes of an archive that is not the published one
+    #[arg(long, value_name = "BYTES", requires = "sha256")]
+    size: Option<u64>,
+    /// Seconds without a byte after which a server is given up
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    timeout: u64,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+fn checksum(text: &str) -> Result<Checksum, &'static str> {
+    parse_checksum(text).ok_or("permitted: 64 hexadecimal digits")
+}
+
+impl Fetch {
+    fn execute(self) -> Result<ExitCode, Failure> {
+        let archive = match (self.size, self.sha256) {
+            (Some(size), Some(sha256)) => ArchiveId { size, sha256 },
+            _ => PUBLISHED,
+        };
+        let mut progress = Board::default().download("download", archive.size);
+        let timeout = Duration::from_secs(self.timeout);
+        let fetched = fetch::fetch(archive, &self.url, &self.out, timeout, &mut |len| progress.at(len));
+        progress.finish();
+        print(&self.out, &fetched?, self.json)
+    }
+}
+
+/// Check that a data set is whole.
+///
+/// Every file must have the form of CIFAR-10's binary version. A directory that `data fetch` made holds checksums, and
+/// those are compared; an archive is compared with the published one.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  alrc-train data verify
+  alrc-train data verify cifar-10-binary.tar.gz --json")]
+struct Verify {
+    /// A directory with data_batch_*.bin, or a .tar.gz of them
+    #[arg(default_value = DIRECTORY, value_name = "DIR|FILE.tar.gz")]
+    data: PathBuf,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+impl Verify {
+    fn execute(self) -> Result<ExitCode, Failure> {
+        print(&self.data, &verify(&self.data)?, self.json)
+    }
+}
+
+/// Prints what is there.
+fn print(path: &Path, verified: &Verified, json: bool) -> Result<ExitCode, Failure> {
+    if json {
+        let document = json!({ "data": path, "evidence": verified.evidence, "files": verified.files });
+        println!("{}", serde_json::to_string_pretty(&document)?);
+    } else {
+        for file in &verified.files {
+            println!("{}  {}, {} images", file.sha256, file.name, file.images);
+        }
+        let evidence = match verified.evidence {
+            Evidence::Published => "the published archive",
+            Evidence::Recorded => "as it was when it was fetched",
+            Evidence::Form => "of the right form; no checksum to compare with",
+        };
+        println!("{}: {evidence}", path.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Draw a contact sheet of images.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  alrc-train data preview builtin
+  alrc-train data preview cifar-10-binary.tar.gz --images 400 --out cifar10.png")]
+struct Preview {
+    /// Images: `builtin` (made up), a directory with data_batch_*.bin, or a .tar.gz of them
+    #[arg(default_value = DIRECTORY, value_name = "builtin|DIR|FILE.tar.gz")]
+    data: String,
+    /// Most images, evenly spaced over the data set
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    images: u32,
+    /// The picture
+    #[arg(long, value_name = "FILE.png", default_value = "preview.png")]
+    out: PathBuf,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+impl Preview {
+    fn execute(self) -> Result<ExitCode, Failure> {
+        let config = Config { data: self.data, ..Config::default() };
+        let dataset = load(&config).map_err(RunError::from)?;
+        let sheet = Sheet::new(&contact_sheet(&dataset, self.images as usize)).map_err(|error| {
+            RunError::Unwritable { path: self.out.clone(), source: std::io::Error::other(error) }
+        })?;
+        save(&self.out, &sheet.png)?;
+        if self.json {
+            let document = json!({
+                "data": config.data,
+                "images": dataset.records.len(),
+                "picture": self.out,
+                "width": sheet.width,
+                "height": sheet.height,
+            });
+            println!("{}", serde_json::to_string_pretty(&document)?);
+        } else {
+            println!("{}: {} images; picture: {}", config.data, dataset.records.len(), self.out.display());
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

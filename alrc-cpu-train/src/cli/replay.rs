@@ -1,0 +1,161 @@
+//! `alrc-train replay`.
+
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::Failure;
+use crate::config::Config;
+use crate::experiment::log::Log;
+use crate::experiment::replay::{ClippedWriter, Estimate, Replay as Replayed, ReplayError, replay};
+use crate::experiment::run::{RunError, save};
+
+/// Bytes that are read at once.
+const BUFFER: usize = 1 << 18;
+
+/// The file with the clipped losses.
+const CLIPPED: &str = "clipped.csv";
+
+/// Apply clipping to a loss curve that was logged, to choose its parameters before training.
+///
+/// Reads TensorBoard's CSV export, Lightning's metrics.csv, the losses.csv of a run, other separated values, columns
+/// of numbers, and JSON lines; the content tells which. Every value counts as the loss of a step. Rows without a
+/// value are passed over.
+///
+/// The suggested start comes from the first 1/(1 - decay) losses (at least 100) without their largest twentieth:
+/// mu1-start is their mean, mu2-start the square of the mean plus that of the standard deviation.
+#[derive(Debug, Args)]
+#[command(allow_negative_numbers = true, args_override_self = true)]
+#[command(after_help = "Examples:
+  alrc-train replay runs/run/losses.csv
+  alrc-train replay metrics.csv --column train_loss_step --num-stddev 2,3,4 --out replay
+  alrc-train replay run-train-tag-loss.csv --decay 0.99 --mu1-start 8 --mu2-start 80")]
+pub(super) struct Replay {
+    /// The logged curve; - for standard input
+    file: PathBuf,
+    /// Name of the column with the losses, or its number in a file without names [default: unclipped_loss, loss,
+    /// train_loss or Value, or the only one]
+    #[arg(long, value_name = "NAME")]
+    column: Option<String>,
+    /// Standard deviations above the mean at which losses are clipped; several, separated by commas, are compared
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "3")]
+    num_stddev: Vec<f32>,
+    /// Decay of the running moments [default: 0.999]
+    #[arg(long)]
+    decay: Option<f32>,
+    /// Mean of the losses to begin with [default: 25]
+    #[arg(long, value_name = "MU1")]
+    mu1_start: Option<f32>,
+    /// Mean square of the losses to begin with [default: 900]
+    #[arg(long, value_name = "MU2")]
+    mu2_start: Option<f32>,
+    /// Directory for replay.svg, replay.png and clipped.csv, created if absent [default: none is written]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+impl Replay {
+    pub(super) fn execute(self) -> Result<ExitCode, Failure> {
+        let (configs, given) = self.configs()?;
+        let log = self.open()?;
+        let format = log.format();
+        let replay = match &self.out {
+            None => replay(log, &configs, given, None).map_err(|error| self.failure(error))?,
+            Some(out) => self.replay_into(out, log, &configs, given)?,
+        };
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&replay)?);
+        } else {
+            self.print(&replay, format);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Writes `clipped.csv` and the plot.
+    fn replay_into(
+        &self,
+        out: &Path,
+        log: Log,
+        configs: &[alrc_kernel::Config<f32>],
+        given: Estimate,
+    ) -> Result<Replayed, Failure> {
+        let path = out.join(CLIPPED);
+        let create = std::fs::create_dir_all(out).and_then(|()| ClippedWriter::create(&path));
+        let mut clipped = create.map_err(|error| self.failure(error.into()))?;
+        let replay = replay(log, configs, given, Some(&mut clipped)).map_err(|error| self.failure(error))?;
+        clipped.finish().map_err(|error| self.failure(error.into()))?;
+        let figure = replay.figure();
+        save(&out.join("replay.svg"), figure.svg().map_err(RunError::from)?.as_bytes())?;
+        save(&out.join("replay.png"), &figure.png().map_err(RunError::from)?)?;
+        Ok(replay)
+    }
+
+    fn print(&self, replay: &Replayed, format: &str) {
+        println!("{}: column {} ({format})", self.file.display(), replay.column);
+        println!(
+            "{} losses, {} of them not finite, {} rows without a value, {} spikes, largest loss {}",
+            replay.losses, replay.non_finite, replay.empty_rows, replay.spikes, replay.largest
+        );
+        println!("\n{}", replay.table());
+        match replay.suggestion {
+            Some(start) => {
+                println!("suggestion: --mu1-start {} --mu2-start {}", start.mu1_start, start.mu2_start);
+            }
+            None => println!("no start can be suggested for such losses"),
+        }
+        if let Some(out) = &self.out {
+            println!("plot: {}", out.join("replay.png").display());
+        }
+    }
+
+    /// What went wrong, with the file's name.
+    fn failure(&self, error: ReplayError) -> Failure {
+        match error {
+            ReplayError::Log(error) => Failure::Usage(format!("{}: {error}", self.file.display())),
+            ReplayError::Unwritable(source) => {
+                let path = self.out.as_deref().unwrap_or(Path::new("")).join(CLIPPED);
+                RunError::Unwritable { path, source }.into()
+            }
+        }
+    }
+
+    fn open(&self) -> Result<Log, Failure> {
+        let open = || {
+            let source: Box<dyn io::Read> = if self.file == Path::new("-") {
+                Box::new(io::stdin())
+            } else {
+                Box::new(File::open(&self.file)?)
+            };
+            Log::open(BufReader::with_capacity(BUFFER, source), self.column.as_deref())
+        };
+        open().map_err(|error| self.failure(error.into()))
+    }
+
+    /// A configuration of the clipping for each threshold, and the given start.
+    fn configs(&self) -> Result<(Vec<alrc_kernel::Config<f32>>, Estimate), Failure> {
+        let defaults = Config::default();
+        let start = Estimate {
+            mu1_start: self.mu1_start.unwrap_or(defaults.mu1_start),
+            mu2_start: self.mu2_start.unwrap_or(defaults.mu2_start),
+        };
+        let mut configs = Vec::new();
+        for num_stddev in &self.num_stddev {
+            let config = Config {
+                num_stddev: Some(*num_stddev),
+                decay: self.decay.unwrap_or(defaults.decay),
+                mu1_start: start.mu1_start,
+                mu2_start: start.mu2_start,
+                ..defaults.clone()
+            };
+            config.validate()?;
+            configs.extend(config.alrc());
+        }
+        Ok((configs, start))
+    }
+}

@@ -1,0 +1,197 @@
+//! Between weights and the transformed domain.
+//!
+//! Transformed weights are `[panels of outputs, FREQUENCIES, inputs, PANEL]`, inputs filled up to whole panels with
+//! zeros: exactly in the order in which the products read them. Their gradient is `[FREQUENCIES, panels of outputs,
+//! inputs, PANEL]`, in the order in which the products write it.
+
+use rayon::prelude::*;
+
+use super::transform::{WeightGradient, Weights, both_ways};
+use super::{FREQUENCIES, KERNEL, WINDOW};
+use crate::conv::Shape;
+use crate::simd::Simd;
+
+/// Values of the transformed weights, or of their gradient.
+pub(super) fn transformed_len<S: Simd>(shape: Shape) -> usize {
+    FREQUENCIES * shape.in_channels.next_multiple_of(S::PANEL) * shape.out_channels.next_multiple_of(S::PANEL)
+}
+
+/// U = G g G' of the weights, `[kernel, kernel, in_channels, out_channels]`.
+pub(super) fn transform_weights<S: Simd>(simd: S, shape: Shape, weights: &[f32], transformed: &mut [f32]) {
+    let (inputs, outputs) = (shape.in_channels, shape.out_channels);
+    let padded = inputs.next_multiple_of(S::PANEL);
+    let panels = transformed.par_chunks_exact_mut(FREQUENCIES * padded * S::PANEL);
+    panels.enumerate().for_each(|(panel, transformed)| {
+        simd.run(
+            #[inline(always)]
+            || {
+                for input in 0..inputs {
+                    for lane in (0..S::PANEL).step_by(S::LANES) {
+                        let output = (panel * S::PANEL + lane).min(outputs);
+                        store(
+                            simd,
+                            padded,
+                            input,
+                            lane,
+                            transformed,
+                            #[inline(always)]
+                            |tap| {
+                                let row = (tap * inputs + input) * outputs;
+                                simd.load(&weights[row + output..row + outputs])
+                            },
+                        );
+                    }
+                }
+                clear_padding::<S>(inputs, transformed);
+            },
+        );
+    });
+}
+
+/// The same for the weights turned by 180 degrees and with inputs and outputs exchanged: the weights with which
+/// the input gradient is a convolution of the output gradient.
+pub(super) fn transform_turned_weights<S: Simd>(
+    simd: S,
+    shape: Shape,
+    weights: &[f32],
+    transformed: &mut [f32],
+) {
+    const BLOCK: usize = 8;
+    let (inputs, outputs) = (shape.in_channels, shape.out_channels);
+    let padded = outputs.next_multiple_of(S::PANEL);
+    let panels = transformed.par_chunks_exact_mut(FREQUENCIES * padded * S::PANEL);
+    panels.enumerate().for_each(|(panel, transformed)| {
+        simd.run(
+            #[inline(always)]
+            || {
+                let first_input = panel * S::PANEL;
+                let panel_inputs = S::PANEL.min(inputs - first_input);
+                let mut turned = vec![0.0; KERNEL * KERNEL * BLOCK * S::PANEL];
+                for first in (0..outputs).step_by(BLOCK) {
+                    let block = BLOCK.min(outputs - first);
+                    for (tap, turned) in turned.chunks_exact_mut(BLOCK * S::PANEL).rev().enumerate() {
+                        for input in 0..panel_inputs {
+                            let row = (tap * inputs + first_input + input) * outputs + first;
+                            for (output, &weight) in weights[row..row + block].iter().enumerate() {
+                                turned[output * S::PANEL + input] = weight;
+                            }
+                        }
+                    }
+                    for output in 0..block {
+                        for lane in (0..S::PANEL).step_by(S::LANES) {
+                            store(
+                                simd,
+                                padded,
+                                first + output,
+                                lane,
+                                transformed,
+                                #[inline(always)]
+                                |tap| {
+                                    let at = (tap * BLOCK + output) * S::PANEL + lane;
+                                    simd.load(&turned[at..at + S::LANES])
+                                },
+                            );
+                        }
+                    }
+                }
+                clear_padding::<S>(outputs, transformed);
+            },
+        );
+    });
+}
+
+/// Transforms the weights of one input and a vector of outputs.
+#[inline(always)]
+fn store<S: Simd>(
+    simd: S,
+    inputs: usize,
+    input: usize,
+    lane: usize,
+    panel: &mut [f32],
+    tap: impl Fn(usize) -> S::Vector,
+) {
+    let frequencies = both_ways(
+        simd,
+        Weights,
+        #[inline(always)]
+        |down, right| tap(down * KERNEL + right),
+    );
+    for (down, values) in frequencies.into_iter().enumerate() {
+        for (right, value) in values.into_iter().enumerate() {
+            let at = ((down * WINDOW + right) * inputs + input) * S::PANEL + lane;
+            simd.store(value, &mut panel[at..at + S::LANES]);
+        }
+    }
+}
+
+/// Zeros for the inputs from `inputs` on of a panel.
+fn clear_padding<S: Simd>(inputs: usize, panel: &mut [f32]) {
+    let padded = inputs.next_multiple_of(S::PANEL);
+    for frequency in panel.chunks_exact_mut(padded * S::PANEL) {
+        frequency[inputs * S::PANEL..].fill(0.0);
+    }
+}
+
+/// A gradient that is smaller than this part of the largest frequency that it was computed from is rounding error, and
+/// taken to be zero.
+///
+/// Where the channels of the input or of the output gradient are mostly zero, a tap may have a gradient of exactly
+/// zero, which here is a difference of large terms. What rounding leaves of it is far below the error that any other
+/// entry may have, but Adam divides by the gradient's own size, and would move the weight at random as fast as those
+/// that matter.
+const NOISE: f32 = 8.0 * f32::EPSILON;
+
+/// |x|
+#[inline(always)]
+fn magnitude<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
+    simd.max(x, simd.sub(simd.splat(0.0), x))
+}
+
+/// Adds dW = G' dU G to the gradient of the weights.
+pub(super) fn add_weight_gradient<S: Simd>(simd: S, shape: Shape, transformed: &[f32], gradient: &mut [f32]) {
+    /// Inputs in one piece of work.
+    const PIECE: usize = 8;
+    let (inputs, outputs) = (shape.in_channels, shape.out_channels);
+    let (padded, panels) = (inputs.next_multiple_of(S::PANEL), outputs.div_ceil(S::PANEL));
+    // For each piece the rows of its inputs in all nine taps.
+    let mut pieces: Vec<Vec<&mut [f32]>> = (0..inputs.div_ceil(PIECE)).map(|_| Vec::new()).collect();
+    for tap in gradient.chunks_exact_mut(inputs * outputs) {
+        for (piece, rows) in pieces.iter_mut().zip(tap.chunks_mut(PIECE * outputs)) {
+            piece.push(rows);
+        }
+    }
+    pieces.into_par_iter().enumerate().for_each(|(piece, mut taps)| {
+        simd.run(
+            #[inline(always)]
+            || {
+                for row in 0..taps[0].len() / outputs {
+                    let input = piece * PIECE + row;
+                    for output in (0..outputs).step_by(S::LANES) {
+                        let (panel, lane) = (output / S::PANEL, output % S::PANEL);
+                        let mut frequencies = [[simd.splat(0.0); WINDOW]; WINDOW];
+                        let mut largest = simd.splat(0.0);
+                        for (frequency, value) in frequencies.as_flattened_mut().iter_mut().enumerate() {
+                            let at = ((frequency * panels + panel) * padded + input) * S::PANEL + lane;
+                            *value = simd.load(&transformed[at..at + S::LANES]);
+                            largest = simd.max(largest, magnitude(simd, *value));
+                        }
+                        let sums = both_ways(
+                            simd,
+                            WeightGradient,
+                            #[inline(always)]
+                            |down: usize, right: usize| frequencies[down][right],
+                        );
+                        let noise = simd.mul(simd.splat(NOISE), largest);
+                        for (taps, sums) in taps.chunks_exact_mut(KERNEL).zip(sums) {
+                            for (tap, sum) in taps.iter_mut().zip(sums) {
+                                let significant = simd.passing(simd.sub(magnitude(simd, sum), noise));
+                                let to = &mut tap[row * outputs + output..(row + 1) * outputs];
+                                simd.store(simd.add(simd.load(to), simd.keep(significant, sum)), to);
+                            }
+                        }
+                    }
+                }
+            },
+        );
+    });
+}

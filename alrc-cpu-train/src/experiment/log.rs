@@ -1,0 +1,358 @@
+//! Logged loss curves: one column of a file, read row by row in constant memory.
+//!
+//! The format shows in the first rows: a line that begins with `{` is JSON lines; otherwise the first of comma,
+//! semicolon and tab that occurs separates the cells, or else white space does. A first row with a cell that is no
+//! number holds the names of the columns, and so does a last comment (`#`) before the first row that has as many
+//! names as there are cells; else the columns are named `1`, `2`, ...
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io::{self, BufRead, Read};
+
+use serde::Deserializer as _;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
+use thiserror::Error;
+
+/// Columns that are taken, the first that there is, when none is named.
+const USUAL: [&str; 4] = ["unclipped_loss", "loss", "train_loss", "Value"];
+
+/// Lines of a JSON file among which the names of the columns are gathered.
+const LINES_WITH_NAMES: usize = 100;
+
+/// Why a curve cannot be read.
+#[derive(Debug, Error)]
+pub enum LogError {
+    /// The file cannot be read.
+    #[error("{0}")]
+    Unreadable(#[from] io::Error),
+    /// There is no row.
+    #[error("it holds no rows")]
+    Empty,
+    /// No column has the name that was asked for.
+    #[error("it has no column '{asked}'{}; its columns: {}", did_you_mean(nearest), columns.join(", "))]
+    Unknown {
+        /// The name.
+        asked: String,
+        /// The most similar name, if one is similar.
+        nearest: Option<String>,
+        /// All names.
+        columns: Vec<String>,
+    },
+    /// No column was asked for, and none is obvious.
+    #[error("give --column; its columns: {}", .0.join(", "))]
+    Unnamed(Vec<String>),
+    /// A cell holds something else than a number.
+    #[error("line {line}: {problem}")]
+    Row {
+        /// Number of the line, from 1.
+        line: u64,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+fn did_you_mean(nearest: &Option<String>) -> String {
+    nearest.as_ref().map(|name| format!(", did you mean '{name}'?")).unwrap_or_default()
+}
+
+/// A column of a file.
+pub struct Log {
+    rows: Rows,
+    column: String,
+    format: &'static str,
+    line: u64,
+}
+
+type Source = Box<dyn BufRead>;
+
+/// Where the next row comes from, and the place of the column.
+enum Rows {
+    Csv { csv: csv::Reader<Source>, row: csv::ByteRecord, index: usize },
+    Words { lines: Source, line: Vec<u8>, index: usize },
+    Json { lines: Source, line: Vec<u8> },
+}
+
+impl Log {
+    /// Finds the column, or one of the usual names if none is given, and the format.
+    pub fn open(mut source: impl BufRead + 'static, column: Option<&str>) -> Result<Self, LogError> {
+        let mut head = Vec::new();
+        let mut comment = None;
+        let (first, first_line) = loop {
+            let line = read_line(&mut source, &mut head)?.ok_or(LogError::Empty)?;
+            let number = head.iter().filter(|&&byte| byte == b'\n').count() as u64;
+            if let Some(text) = line.strip_prefix('#') {
+                comment = Some(text.trim().to_owned());
+            } else if !line.is_empty() {
+                break (line, number.max(1));
+            }
+        };
+        if first.starts_with('{') {
+            return Self::open_json(source, head, column);
+        }
+        let delimiter = [',', ';', '\t'].into_iter().find(|&delimiter| first.contains(delimiter));
+        let cells = split(&first, delimiter);
+        let is_header = cells.iter().any(|cell| !cell.is_empty() && cell.parse::<f64>().is_err());
+        let names =
+            comment.map(|comment| split(&comment, delimiter)).filter(|names| names.len() == cells.len());
+        let columns = match names {
+            _ if is_header => cells,
+            Some(names) => names,
+            None => (1..=cells.len()).map(|number| number.to_string()).collect(),
+        };
+        let index = choose(&columns, column)?;
+        let source: Source = Box::new(io::Cursor::new(head).chain(source));
+        let (rows, format) = match delimiter {
+            Some(delimiter) => {
+                let csv = csv::ReaderBuilder::new()
+                    .has_headers(false)
+                    .flexible(true)
+                    .comment(Some(b'#'))
+                    .delimiter(delimiter as u8)
+                    .from_reader(source);
+                (Rows::Csv { csv, row: csv::ByteRecord::new(), index }, "separated values")
+            }
+            None => (Rows::Words { lines: source, line: Vec::new(), index }, "white space"),
+        };
+        let mut log = Self { rows, column: columns[index].clone(), format, line: 0 };
+        while is_header && log.line < first_line {
+            log.skip()?;
+        }
+        Ok(log)
+    }
+
+    fn open_json(
+        mut source: impl BufRead + 'static,
+        mut head: Vec<u8>,
+        column: Option<&str>,
+    ) -> Result<Self, LogError> {
+        for _ in 1..LINES_WITH_NAMES {
+            read_line(&mut source, &mut head)?;
+        }
+        let mut columns: Vec<String> = Vec::new();
+        for line in head.split(|&byte| byte == b'\n') {
+            let object: Option<serde_json::Map<String, serde_json::Value>> =
+                serde_json::from_slice(&quote_non_finite(line)).ok();
+            for (name, value) in object.unwrap_or_default() {
+                if (value.is_number() || value.is_null() || is_number_in_quotes(&value))
+                    && !columns.contains(&name)
+                {
+                    columns.push(name);
+                }
+            }
+        }
+        let column = columns[choose(&columns, column)?].clone();
+        let lines: Source = Box::new(io::Cursor::new(head).chain(source));
+        Ok(Self { rows: Rows::Json { lines, line: Vec::new() }, column, format: "JSON lines", line: 0 })
+    }
+
+    /// The name of the column.
+    pub fn column(&self) -> &str {
+        &self.column
+    }
+
+    /// The format that was found.
+    pub fn format(&self) -> &'static str {
+        self.format
+    }
+
+    /// The value of the next row, perhaps NaN or infinite; the inner none where the row has no value. The outer none is
+    /// the end.
+    pub fn next_value(&mut self) -> Result<Option<Option<f64>>, LogError> {
+        let problem = |line, problem| LogError::Row { line, problem };
+        match &mut self.rows {
+            Rows::Csv { csv, row, index } => {
+                if !csv.read_byte_record(row).map_err(io::Error::from)? {
+                    return Ok(None);
+                }
+                self.line = row.position().map_or(self.line + 1, csv::Position::line);
+                let value = row.get(*index).map_or(Ok(None), number);
+                value.map(Some).map_err(|error| problem(self.line, error))
+            }
+            Rows::Words { lines, line, index } => loop {
+                self.line += 1;
+                if !next_line(lines, line)? {
+                    return Ok(None);
+                }
+                let mut cells =
+                    line.split(u8::is_ascii_whitespace).filter(|cell| !cell.is_empty()).peekable();
+                if cells.peek().is_some_and(|cell| cell[0] != b'#') {
+                    let value = cells.nth(*index).map_or(Ok(None), number);
+                    return value.map(Some).map_err(|error| problem(self.line, error));
+                }
+            },
+            Rows::Json { lines, line } => loop {
+                self.line += 1;
+                if !next_line(lines, line)? {
+                    return Ok(None);
+                }
+                if !line.trim_ascii().is_empty() {
+                    let value =
+                        field(line, &self.column).or_else(|_| field(&quote_non_finite(line), &self.column));
+                    return value.map(Some).map_err(|error| problem(self.line, error.to_string()));
+                }
+            },
+        }
+    }
+
+    /// Passes over a row, which may hold names.
+    fn skip(&mut self) -> Result<(), LogError> {
+        match self.next_value() {
+            Ok(None) => Err(LogError::Empty),
+            Ok(Some(_)) | Err(LogError::Row { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Appends a line to `head`; returns it without blanks at its ends, without a byte order mark; none at the end.
+fn read_line(source: &mut impl BufRead, head: &mut Vec<u8>) -> io::Result<Option<String>> {
+    let start = head.len();
+    let read = source.read_until(b'\n', head)?;
+    let text = String::from_utf8_lossy(&head[start..]).trim().trim_start_matches('\u{feff}').to_owned();
+    Ok((read > 0).then_some(text))
+}
+
+fn next_line(source: &mut Source, line: &mut Vec<u8>) -> io::Result<bool> {
+    line.clear();
+    Ok(source.read_until(b'\n', line)? > 0)
+}
+
+/// The cells of a line, without the quotes and blanks around them.
+fn split(line: &str, delimiter: Option<char>) -> Vec<String> {
+    let clean = |cell: &str| cell.trim().trim_matches('"').to_owned();
+    let Some(delimiter) = delimiter else { return line.split_whitespace().map(clean).collect() };
+    let mut reader =
+        csv::ReaderBuilder::new().has_headers(false).delimiter(delimiter as u8).from_reader(line.as_bytes());
+    reader.records().next().and_then(Result::ok).unwrap_or_default().iter().map(clean).collect()
+}
+
+/// The place of the column that is wanted, or else of a usual or an only one.
+fn choose(columns: &[String], wanted: Option<&str>) -> Result<usize, LogError> {
+    let find = |name: &str| columns.iter().position(|column| column == name);
+    let Some(wanted) = wanted else {
+        let only = (columns.len() == 1).then_some(0);
+        let usual = USUAL.into_iter().find_map(find);
+        return usual.or(only).ok_or_else(|| LogError::Unnamed(columns.to_vec()));
+    };
+    find(wanted).ok_or_else(|| {
+        let similarity = |name: &str| strsim::jaro_winkler(&name.to_lowercase(), &wanted.to_lowercase());
+        let nearest = columns.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
+        let nearest = nearest.filter(|name| similarity(name) > 0.7).cloned();
+        LogError::Unknown { asked: wanted.to_owned(), nearest, columns: columns.to_vec() }
+    })
+}
+
+/// The number in a cell; none in an empty one.
+fn number(cell: &[u8]) -> Result<Option<f64>, String> {
+    let cell = cell.trim_ascii();
+    if cell.is_empty() {
+        return Ok(None);
+    }
+    let number = std::str::from_utf8(cell).ok().and_then(|text| text.parse().ok());
+    number.map(Some).ok_or_else(|| format!("'{}' is not a number", String::from_utf8_lossy(cell)))
+}
+
+/// Puts the words that some programs write into JSON for what JSON cannot express between quotes.
+fn quote_non_finite(line: &[u8]) -> Cow<'_, [u8]> {
+    let Ok(text) = std::str::from_utf8(line) else { return Cow::Borrowed(line) };
+    let quoted =
+        text.replace("NaN", "\"NaN\"").replace("Infinity", "\"inf\"").replace("-\"inf\"", "\"-inf\"");
+    Cow::Owned(quoted.into_bytes())
+}
+
+fn is_number_in_quotes(value: &serde_json::Value) -> bool {
+    value.as_str().is_some_and(|text| text.parse::<f64>().is_ok())
+}
+
+/// The number in a field of a JSON object; none where there is no such field.
+fn field(line: &[u8], name: &str) -> serde_json::Result<Option<f64>> {
+    let mut json = serde_json::Deserializer::from_slice(line);
+    let value = json.deserialize_map(Field(name))?;
+    json.end()?;
+    Ok(value)
+}
+
+/// Takes one field of an object and passes over the others.
+struct Field<'a>(&'a str);
+
+impl<'de> Visitor<'de> for Field<'_> {
+    type Value = Option<f64>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut value = None;
+        while let Some(is_wanted) = map.next_key_seed(IsKey(self.0))? {
+            if is_wanted {
+                value = map.next_value_seed(Number)?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(value)
+    }
+}
+
+/// Whether a key is the one that is wanted.
+struct IsKey<'a>(&'a str);
+
+impl<'de> DeserializeSeed<'de> for IsKey<'_> {
+    type Value = bool;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for IsKey<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<bool, E> {
+        Ok(key == self.0)
+    }
+}
+
+/// A number, perhaps in quotes, or null.
+struct Number;
+
+impl<'de> DeserializeSeed<'de> for Number {
+    type Value = Option<f64>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Option<f64>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl Visitor<'_> for Number {
+    type Value = Option<f64>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number")
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
+        Ok(Some(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(Some(value as f64))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(Some(value as f64))
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        number(text.as_bytes()).map_err(E::custom)
+    }
+}

@@ -1,0 +1,301 @@
+//! Clipping applied to a loss curve that was logged before: how much it would clip, and where to start it.
+//!
+//! Every value counts as the loss of one step, in single precision as in a training loop. A logged curve is that of
+//! the training that was: with clipping, the later losses would have been others.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use alrc_kernel::{Alrc, Config, ConfigError, Start};
+use serde::Serialize;
+use thiserror::Error;
+
+use super::log::{Log, LogError};
+use crate::report::axis::Axis;
+use crate::report::curves::{Envelope, LossCurve, WINDOW, window};
+use crate::report::figures::lines;
+use crate::report::plots::{Content, Figure, Hue, Line, Panel};
+use crate::report::table::number;
+
+/// Values that are held back until it is known how long the curve is at least; then its average has its full window.
+const HEAD: usize = 30 * WINDOW;
+
+/// Fewest first losses from which a start is derived.
+const FEWEST: usize = 100;
+
+/// Width and height of the plot of a threshold, in pixels.
+const PANEL: (u32, u32) = (900, 360);
+
+/// Why a curve could not be replayed.
+#[derive(Debug, Error)]
+pub enum ReplayError {
+    /// The curve cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The clipped losses cannot be written.
+    #[error(transparent)]
+    Unwritable(#[from] io::Error),
+}
+
+/// Where the moments start.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Estimate {
+    /// mu1 before the first step.
+    pub mu1_start: f32,
+    /// mu2 before the first step.
+    pub mu2_start: f32,
+}
+
+impl From<Estimate> for Start<f32> {
+    fn from(Estimate { mu1_start, mu2_start }: Estimate) -> Self {
+        Self::Estimate { mu1: mu1_start, mu2: mu2_start }
+    }
+}
+
+/// The clipping of the curve with one threshold and one start.
+#[derive(Clone, Debug, Serialize)]
+pub struct Trial {
+    /// Standard deviations at which losses are clipped.
+    pub num_stddev: f32,
+    /// Whether the start is the suggested one, and not the given one.
+    pub is_suggested: bool,
+    /// Where the moments start.
+    #[serde(flatten)]
+    pub start: Estimate,
+    /// Losses that are clipped.
+    pub clipped: u64,
+    /// Their share of all losses.
+    pub clipped_fraction: f64,
+    /// The smallest scale of a gradient of a finite loss.
+    pub smallest_scale: f32,
+    /// mu1 after the last step.
+    pub mu1: f32,
+    /// mu2 after the last step.
+    pub mu2: f32,
+    /// The limit for one step more.
+    pub limit: f32,
+    #[serde(skip)]
+    alrc: Alrc<f32>,
+    #[serde(skip)]
+    limits: Envelope,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Replay {
+    /// The column that was read.
+    pub column: String,
+    /// Losses, finite or not.
+    pub losses: u64,
+    /// Those that are NaN or infinite in single precision.
+    pub non_finite: u64,
+    /// Rows without a value.
+    pub empty_rows: u64,
+    /// Steps of the running average.
+    pub window: usize,
+    /// Losses that stand out; see [`LossCurve::spikes`].
+    pub spikes: u64,
+    /// The largest finite loss, at least 0.
+    pub largest: f64,
+    /// A start that suits the curve; see [`suggest`].
+    pub suggestion: Option<Estimate>,
+    /// A trial for each threshold with the given start, and one with the suggested start.
+    pub trials: Vec<Trial>,
+    #[serde(skip)]
+    curve: LossCurve,
+}
+
+/// Reads the whole curve and clips it at each threshold of `configs`, from the `given` start and from the suggested
+/// one. `clipped` gets every loss that is clipped.
+pub fn replay(
+    mut log: Log,
+    configs: &[Config<f32>],
+    given: Estimate,
+    mut clipped: Option<&mut ClippedWriter>,
+) -> Result<Replay, ReplayError> {
+    let mut empty_rows = 0;
+    let mut next = || -> Result<Option<f64>, LogError> {
+        while let Some(value) = log.next_value()? {
+            match value {
+                Some(value) => return Ok(Some(value)),
+                None => empty_rows += 1,
+            }
+        }
+        Ok(None)
+    };
+    let mut head = Vec::new();
+    while head.len() < HEAD {
+        let Some(loss) = next()? else { break };
+        head.push(loss);
+    }
+    let remembered = configs.first().map_or(1.0, |config| 1.0 / (1.0 - config.decay1)) as usize;
+    let suggestion = suggest(&head[..remembered.max(FEWEST).min(head.len())]);
+    let window = window(head.len() as u64);
+    let mut curve = LossCurve::new(window);
+    let mut trials = trials(configs, given, suggestion);
+    let (mut losses, mut non_finite) = (0, 0);
+    let mut step = |loss: f64| -> io::Result<()> {
+        curve.push(loss);
+        for trial in &mut trials {
+            if let (Some((limit, scale)), Some(clipped)) = (trial.step(loss as f32), &mut clipped) {
+                clipped.write(trial, losses, loss, limit, scale)?;
+            }
+        }
+        losses += 1;
+        non_finite += u64::from(!(loss as f32).is_finite());
+        Ok(())
+    };
+    for loss in head {
+        step(loss)?;
+    }
+    while let Some(loss) = next()? {
+        step(loss)?;
+    }
+    trials.iter_mut().for_each(|trial| trial.finish(losses));
+    let column = log.column().to_owned();
+    let (spikes, largest) = (curve.spikes, curve.largest);
+    Ok(Replay { column, losses, non_finite, empty_rows, window, spikes, largest, suggestion, trials, curve })
+}
+
+/// A start from the first losses: without the non-finite ones and the largest twentieth, which may be spikes,
+/// `mu1_start` is their mean and `mu2_start` the square of the mean plus that of the standard deviation; the standard
+/// deviation is taken as at least a twentieth of the mean, for a narrower limit would clip harmless fluctuations.
+pub fn suggest(losses: &[f64]) -> Option<Estimate> {
+    let mut losses: Vec<f64> = losses.iter().copied().filter(|loss| loss.is_finite()).collect();
+    losses.sort_by(f64::total_cmp);
+    losses.truncate(losses.len() - losses.len() / 20);
+    let count = losses.len() as f64;
+    let mean = round(losses.iter().sum::<f64>() / count);
+    let variance = losses.iter().map(|loss| (loss - mean).powi(2)).sum::<f64>() / count;
+    let std_dev = variance.sqrt().max(mean.abs() / 20.0).max(1e-6);
+    let mu2 = round(mean * mean + std_dev * std_dev);
+    let estimate = Estimate { mu1_start: mean as f32, mu2_start: mu2 as f32 };
+    let is_permitted = Config { start: estimate.into(), ..Config::default() }.validate().is_ok();
+    is_permitted.then_some(estimate)
+}
+
+/// To four significant digits.
+fn round(value: f64) -> f64 {
+    format!("{value:.3e}").parse().unwrap_or(value)
+}
+
+/// Each configuration with the given start and with the suggested one, where they are permitted.
+fn trials(configs: &[Config<f32>], given: Estimate, suggestion: Option<Estimate>) -> Vec<Trial> {
+    let both = configs.iter().flat_map(|config| {
+        let starts = [Some((false, given)), suggestion.map(|start| (true, start))];
+        starts.into_iter().flatten().map(move |(is_suggested, start)| Trial::new(config, is_suggested, start))
+    });
+    both.filter_map(Result::ok).collect()
+}
+
+impl Trial {
+    fn new(config: &Config<f32>, is_suggested: bool, start: Estimate) -> Result<Self, ConfigError> {
+        let alrc = Alrc::new(Config { start: start.into(), ..*config })?;
+        Ok(Self {
+            num_stddev: config.num_stddev,
+            is_suggested,
+            start,
+            clipped: 0,
+            clipped_fraction: 0.0,
+            smallest_scale: 1.0,
+            mu1: alrc.mu1(),
+            mu2: alrc.mu2(),
+            limit: alrc.limits().upper(),
+            alrc,
+            limits: Envelope::default(),
+        })
+    }
+
+    /// Which start it has, in words.
+    pub fn start_name(&self) -> &'static str {
+        if self.is_suggested { "suggested" } else { "given" }
+    }
+
+    /// One step; returns limit and scale if the loss is clipped.
+    fn step(&mut self, loss: f32) -> Option<(f32, f32)> {
+        let limit = self.alrc.limits().upper();
+        self.limits.push(f64::from(limit));
+        let scale = self.alrc.step(loss).scale;
+        if !loss.is_finite() || loss <= limit {
+            return None;
+        }
+        self.clipped += 1;
+        self.smallest_scale = self.smallest_scale.min(scale);
+        Some((limit, scale))
+    }
+
+    fn finish(&mut self, losses: u64) {
+        self.clipped_fraction = self.clipped as f64 / losses.max(1) as f64;
+        (self.mu1, self.mu2) = (self.alrc.mu1(), self.alrc.mu2());
+        self.limit = self.alrc.limits().upper();
+    }
+}
+
+impl Replay {
+    /// The losses with their limits: a panel for each threshold.
+    pub fn figure(&self) -> Figure {
+        let panels = self.trials.chunk_by(|a, b| a.num_stddev == b.num_stddev).map(|trials| {
+            let mut all = Vec::from(lines(&self.curve, &format!("average over {}", self.window), Hue::Blue));
+            for trial in trials {
+                let color = if trial.is_suggested { Hue::Vermilion } else { Hue::Green };
+                let label = Some(format!("limit, {} start", trial.start_name()));
+                all.push(Line { label, color, is_pale: false, points: trial.limits.points() });
+            }
+            let axis = Axis::of_losses(all.iter().flat_map(|line| &line.points).map(|point| point.1));
+            Panel {
+                title: format!("clipped at {} standard deviations", trials[0].num_stddev),
+                names: ("logged value".to_owned(), self.column.clone()),
+                end: self.losses as f64,
+                axis,
+                content: Content::Lines(all),
+            }
+        });
+        Figure { panels: panels.collect(), columns: 1, panel_size: PANEL }
+    }
+
+    /// A table of the trials, in Markdown.
+    pub fn table(&self) -> String {
+        let mut table = String::from(
+            "| num-stddev | start | mu1-start | mu2-start | clipped | smallest scale | mu1 | mu2 | limit |\n\
+             | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+        );
+        for trial in &self.trials {
+            let number = |value: f32| number(f64::from(value));
+            table += &format!(
+                "| {} | {} | {} | {} | {:.3} % | {} | {} | {} | {} |\n",
+                trial.num_stddev,
+                trial.start_name(),
+                trial.start.mu1_start,
+                trial.start.mu2_start,
+                100.0 * trial.clipped_fraction,
+                number(trial.smallest_scale),
+                number(trial.mu1),
+                number(trial.mu2),
+                number(trial.limit),
+            );
+        }
+        table
+    }
+}
+
+/// `clipped.csv`: a row for every clipped loss.
+pub struct ClippedWriter(BufWriter<File>);
+
+impl ClippedWriter {
+    /// Creates the file with its header.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let mut file = BufWriter::new(File::create(path)?);
+        writeln!(file, "index,num_stddev,start,loss,limit,scale")?;
+        Ok(Self(file))
+    }
+
+    fn write(&mut self, trial: &Trial, index: u64, loss: f64, limit: f32, scale: f32) -> io::Result<()> {
+        writeln!(self.0, "{index},{},{},{loss},{limit},{scale}", trial.num_stddev, trial.start_name())
+    }
+
+    /// Ends the file.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}

@@ -1,0 +1,233 @@
+//! Runs as they lie on the disk: finished, under way, or cut off in the middle of a line.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::curves::{Envelope, LossCurve, window};
+use crate::config::Config;
+use crate::record::summary::last_steps;
+
+/// How far a run has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// All its steps are done.
+    Finished,
+    /// Its losses ceased to be finite.
+    Diverged,
+    /// It goes on, or was interrupted.
+    Unfinished,
+}
+
+impl State {
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Diverged => "diverged",
+            Self::Unfinished => "unfinished",
+        }
+    }
+}
+
+/// A run, its losses thinned.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Where it lies.
+    pub directory: PathBuf,
+    /// Its configuration.
+    pub config: Config,
+    /// Its configuration as text, key by key, without what may differ between repeats.
+    pub setting: BTreeMap<String, String>,
+    /// How far it has come.
+    pub state: State,
+    /// Steps with a row in `losses.csv`.
+    pub steps: u64,
+    /// Mean of the finite ones of the last unclipped losses.
+    pub last_loss: Option<f64>,
+    /// Its unclipped losses.
+    pub curve: LossCurve,
+    /// The limits of its steps, where there is one.
+    pub limits: Envelope,
+    /// Share of its images that were clipped.
+    pub clipped_fraction: f64,
+    /// Its images by the scale of their gradient, in equal bins from 0 to 1.
+    pub scales: Option<Vec<u64>>,
+    /// Its picture of samples.
+    pub samples: Option<PathBuf>,
+}
+
+/// A run cannot be read.
+#[derive(Debug, Error)]
+#[error("cannot read {path}: {problem}")]
+pub struct RunError {
+    path: PathBuf,
+    problem: String,
+}
+
+/// Settings that may differ between repeats of one experiment, besides the seed and the threshold of the clipping: how
+/// the work is carried out, and what is left behind. `data` is told apart by the last part of its path.
+const NOT_OF_THE_SETTING: [&str; 11] = [
+    "seed",
+    "num-stddev",
+    "threads",
+    "conv",
+    "simd",
+    "backend",
+    "comm",
+    "sum-order",
+    "checkpoint-every",
+    "keep",
+    "init",
+];
+
+/// The part of `summary.json` that a report uses; a run that is not finished has none.
+#[derive(Debug, Deserialize)]
+struct Summary {
+    ending: String,
+    scale_histogram: Option<Vec<u64>>,
+}
+
+/// All directories at or below `root` with a `config.toml` and a `losses.csv`, in the order of their names. Links to
+/// directories are not followed.
+pub fn find(root: &Path, found: &mut BTreeSet<PathBuf>) -> io::Result<()> {
+    if root.join("config.toml").is_file() && root.join("losses.csv").is_file() {
+        found.insert(root.canonicalize()?);
+    }
+    for entry in root.read_dir()? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            find(&entry.path(), found)?;
+        }
+    }
+    Ok(())
+}
+
+impl Run {
+    /// Reads the run in `directory`.
+    pub fn read(directory: &Path) -> Result<Self, RunError> {
+        let (config, setting) = read_config(&directory.join("config.toml"))?;
+        let summary = read_summary(&directory.join("summary.json"))?;
+        let losses_path = directory.join("losses.csv");
+        let losses = Losses::read(&losses_path, &config)
+            .map_err(|error| RunError { path: losses_path, problem: error.to_string() })?;
+        let state = match summary.as_ref().map(|summary| summary.ending.as_str()) {
+            Some("finished") if losses.steps == config.steps => State::Finished,
+            Some("diverged") => State::Diverged,
+            _ => State::Unfinished,
+        };
+        let samples = directory.join("samples.png");
+        let images = losses.steps * config.batch_size as u64;
+        Ok(Self {
+            directory: directory.to_owned(),
+            setting,
+            state,
+            steps: losses.steps,
+            last_loss: losses.last_loss(),
+            curve: losses.curve,
+            limits: losses.limits,
+            clipped_fraction: losses.clipped as f64 / images.max(1) as f64,
+            scales: summary.and_then(|summary| summary.scale_histogram),
+            samples: samples.is_file().then_some(samples),
+            config,
+        })
+    }
+
+    /// What a repeat is told apart by: a run with the same seed and start is the same run once more.
+    pub fn identity(&self) -> (u64, Option<&Path>) {
+        (self.config.seed, self.config.init.as_deref())
+    }
+}
+
+/// The configuration of a run, and its setting. What an older version did not know has its default value; what only a
+/// newer one knows still tells settings apart.
+fn read_config(path: &Path) -> Result<(Config, BTreeMap<String, String>), RunError> {
+    let unreadable = |error: &dyn ToString| RunError { path: path.to_owned(), problem: error.to_string() };
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(&error))?;
+    let own: toml::Table = toml::from_str(&text).map_err(|error| unreadable(&error.message()))?;
+    let defaults = Config::default().to_table();
+    let mut table = defaults.clone();
+    table.extend(own);
+    let mut known = table.clone();
+    known.retain(|key, _| key == "init" || defaults.contains_key(key));
+    let config: Config = known.try_into().map_err(|error: toml::de::Error| unreadable(&error.message()))?;
+    if let Some(toml::Value::String(data)) = table.get_mut("data") {
+        let name = Path::new(data.as_str()).file_name().map(|name| name.to_string_lossy().into_owned());
+        *data = name.unwrap_or_else(|| data.clone());
+    }
+    let setting = table.into_iter().filter(|(key, _)| !NOT_OF_THE_SETTING.contains(&key.as_str())).map(
+        |(key, value)| {
+            let text = match value {
+                toml::Value::String(text) => text,
+                // Single precision, as the program takes it: 0.002, not 0.0020000000949949026.
+                toml::Value::Float(number) => (number as f32).to_string(),
+                other => other.to_string(),
+            };
+            (key, text)
+        },
+    );
+    Ok((config, setting.collect()))
+}
+
+fn read_summary(path: &Path) -> Result<Option<Summary>, RunError> {
+    let unreadable = |error: &dyn ToString| RunError { path: path.to_owned(), problem: error.to_string() };
+    match std::fs::read(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| unreadable(&error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unreadable(&error)),
+    }
+}
+
+/// What `losses.csv` holds.
+struct Losses {
+    steps: u64,
+    clipped: u64,
+    curve: LossCurve,
+    limits: Envelope,
+    /// The last losses, as many as the figure of merit takes.
+    last: VecDeque<f64>,
+}
+
+impl Losses {
+    fn read(path: &Path, config: &Config) -> csv::Result<Self> {
+        let last_len = last_steps(config.steps) as usize;
+        let mut losses = Self {
+            steps: 0,
+            clipped: 0,
+            curve: LossCurve::new(window(config.steps)),
+            limits: Envelope::default(),
+            last: VecDeque::new(),
+        };
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(File::open(path)?);
+        let columns = reader.headers()?.clone();
+        let missing = |name| io::Error::other(format!("it has no column {name}"));
+        let find = |name| columns.iter().position(|column| column == name).ok_or_else(|| missing(name));
+        let (unclipped, limit, clipped) = (find("unclipped_loss")?, find("limit")?, find("clipped")?);
+        let mut row = csv::StringRecord::new();
+        // A row with too few cells is the last one of a run that is being written or was killed.
+        while reader.read_record(&mut row)? && row.len() == columns.len() {
+            let loss = row[unclipped].parse().map_err(|_| {
+                io::Error::other(format!("row {} has the loss '{}'", losses.steps + 1, &row[unclipped]))
+            })?;
+            losses.steps += 1;
+            losses.clipped += row[clipped].parse().unwrap_or(0);
+            losses.curve.push(loss);
+            if losses.last.len() == last_len {
+                losses.last.pop_front();
+            }
+            losses.last.push_back(loss);
+            // No limit during a warm-up, and without clipping.
+            losses.limits.push(row[limit].parse().unwrap_or(f64::NAN));
+        }
+        Ok(losses)
+    }
+
+    fn last_loss(&self) -> Option<f64> {
+        let finite: Vec<f64> = self.last.iter().copied().filter(|loss| loss.is_finite()).collect();
+        (!finite.is_empty()).then(|| finite.iter().sum::<f64>() / finite.len() as f64)
+    }
+}

@@ -1,0 +1,488 @@
+//! `alrc-train data` as a user meets it: good servers and bad ones, hostile archives, damaged data sets.
+
+#[path = "common/program.rs"]
+mod program;
+#[path = "common/server.rs"]
+mod server;
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use assert_cmd::Command;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use program::{STORED, alrc_train, assert_fails, assert_refused, directory, run, write_data};
+use serde_json::Value;
+use server::{Server, head, send, serve, stall};
+use sha2::{Digest, Sha256};
+use tar::{Builder, EntryType, Header};
+
+/// A file of images whose bytes do not compress.
+fn images(count: usize, seed: u32) -> Vec<u8> {
+    let mut state = seed | 1;
+    let mut byte = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    (0..count * STORED).map(|index| if index % STORED == 0 { byte() % 10 } else { byte() }).collect()
+}
+
+/// A `.tar.gz` with one entry for each of the arguments: kind, path as it is written to the archive, content.
+fn archive(entries: &[(EntryType, &str, &[u8])]) -> Vec<u8> {
+    let mut tar = Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+    for (kind, path, content) in entries {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(*kind);
+        header.set_mode(0o644);
+        // Past the checks of the crate, as an attacker would.
+        header.as_gnu_mut().unwrap().name[..path.len()].copy_from_slice(path.as_bytes());
+        if kind.is_symlink() || kind.is_hard_link() {
+            header.set_link_name_literal("/etc/passwd").unwrap();
+        }
+        header.set_size(content.len() as u64);
+        header.set_cksum();
+        tar.append(&header, *content).unwrap();
+    }
+    tar.into_inner().unwrap().finish().unwrap()
+}
+
+const FILE: EntryType = EntryType::Regular;
+
+fn good_archive() -> Vec<u8> {
+    archive(&[
+        (EntryType::Directory, "cifar-10-batches-bin/", b""),
+        (FILE, "cifar-10-batches-bin/data_batch_1.bin", &images(60, 1)),
+        (FILE, "cifar-10-batches-bin/data_batch_2.bin", &images(60, 2)),
+        (FILE, "cifar-10-batches-bin/test_batch.bin", &images(20, 3)),
+        (FILE, "cifar-10-batches-bin/batches.meta.txt", b"airplane\n"),
+        (FILE, "cifar-10-batches-bin/install.sh", b"rm -rf /"),
+    ])
+}
+
+/// `data fetch --out data` of an archive, from these addresses.
+fn fetch(directory: &Path, archive: &[u8], urls: &[&str]) -> Command {
+    let sha256: String = Sha256::digest(archive).iter().map(|byte| format!("{byte:02x}")).collect();
+    let size = archive.len().to_string();
+    let mut command = alrc_train(directory, &["data", "fetch", "--out", "data", "--timeout", "4"]);
+    command.args(["--sha256", &sha256, "--size", &size]);
+    for url in urls {
+        command.args(["--url", url]);
+    }
+    for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
+        command.env_remove(name).env_remove(name.to_uppercase());
+    }
+    command
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Asserts that the images were fetched whole, and that nothing else is left.
+#[track_caller]
+fn assert_fetched(mut command: Command, directory: &Path) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(names(directory), ["data"]);
+    let files = ["SHA256SUMS", "batches.meta.txt", "data_batch_1.bin", "data_batch_2.bin", "test_batch.bin"];
+    assert_eq!(names(&directory.join("data")), files);
+    assert!(fs::read(directory.join("data/data_batch_2.bin")).unwrap() == images(60, 2));
+}
+
+/// Asserts that the download failed, with these words, and left no data set and nothing half unpacked.
+#[track_caller]
+fn assert_not_fetched(command: Command, directory: &Path, parts: &[&str]) {
+    assert_fails(command, 1, parts);
+    let left: Vec<_> = names(directory).into_iter().filter(|name| name != "data.partial").collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn data_are_fetched_verified_and_trained_on() {
+    let (directory, archive) = (directory(), Arc::new(good_archive()));
+    let bytes = Arc::clone(&archive);
+    let server = Server::start(move |request, stream| serve(&bytes, usize::MAX, request, stream));
+    assert_fetched(fetch(directory.path(), &archive, &[&server.url]), directory.path());
+    assert_eq!(server.ranges(), [None]);
+
+    let output = alrc_train(directory.path(), &["data", "verify", "data", "--json"]).output().unwrap();
+    let verified: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(verified["evidence"], "recorded");
+    let images: Vec<_> = verified["files"].as_array().unwrap().iter().map(|file| &file["images"]).collect();
+    assert_eq!(images, [60, 60, 20]);
+    run(directory.path(), &["--data", "data", "--out", "out"]).assert().success();
+
+    // A second time there is nothing to do.
+    fetch(directory.path(), &archive, &[&server.url]).assert().success();
+    assert_eq!(server.ranges().len(), 1);
+}
+
+#[test]
+fn the_sums_are_those_of_sha256sum() {
+    let (directory, archive) = (directory(), Arc::new(good_archive()));
+    let bytes = Arc::clone(&archive);
+    let server = Server::start(move |request, stream| serve(&bytes, usize::MAX, request, stream));
+    fetch(directory.path(), &archive, &[&server.url]).assert().success();
+    let check = std::process::Command::new("sha256sum")
+        .args(["--check", "--strict", "--quiet", "SHA256SUMS"])
+        .current_dir(directory.path().join("data"))
+        .status();
+    match check {
+        Ok(status) => assert!(status.success()),
+        Err(error) => println!("not run: sha256sum: {error}"),
+    }
+}
+
+/// Every connection breaks after a part; the next one goes on there.
+#[test]
+fn interrupted_downloads_go_on() {
+    let (directory, archive) = (directory(), Arc::new(good_archive()));
+    let part = archive.len() / 3 + 1;
+    let bytes = Arc::clone(&archive);
+    let server = Server::start(move |request, stream| serve(&bytes, part, request, stream));
+    assert_fetched(fetch(directory.path(), &archive, &[&server.url]), directory.path());
+    assert_eq!(server.ranges(), [None, Some(part), Some(2 * part)]);
+}
+
+/// What a killed process has left is used by the next.
+#[test]
+fn a_partial_file_is_completed() {
+    let (directory, archive) = (directory(), Arc::new(good_archive()));
+    fs::write(directory.path().join("data.partial"), &archive[..1000]).unwrap();
+    fs::create_dir(directory.path().join("data.unpacking")).unwrap();
+    fs::write(directory.path().join("data.unpacking/data_batch_9.bin"), "half").unwrap();
+    let bytes = Arc::clone(&archive);
+    let server = Server::start(move |request, stream| serve(&bytes, usize::MAX, request, stream));
+    assert_fetched(fetch(directory.path(), &archive, &[&server.url]), directory.path());
+    assert_eq!(server.ranges(), [Some(1000)]);
+}
+
+/// A partial file of something else, of any length, costs one download more.
+#[test]
+fn a_wrong_partial_file_is_dropped() {
+    let archive = Arc::new(good_archive());
+    for len in [1000, archive.len(), archive.len() + 1] {
+        let directory = directory();
+        fs::write(directory.path().join("data.partial"), vec![7; len]).unwrap();
+        let bytes = Arc::clone(&archive);
+        let server = Server::start(move |request, stream| serve(&bytes, usize::MAX, request, stream));
+        assert_fetched(fetch(directory.path(), &archive, &[&server.url]), directory.path());
+        assert_eq!(server.ranges().last(), Some(&None));
+    }
+}
+
+/// A server that always sends everything breaks in the middle, once: what came before is not lost.
+#[test]
+fn servers_without_ranges_serve() {
+    let (directory, archive) = (directory(), Arc::new(good_archive()));
+    let (bytes, count) = (Arc::clone(&archive), AtomicUsize::new(0));
+    let server = Server::start(move |_, stream| {
+        head(stream, "200 OK", &[format!("Content-Length: {}", bytes.len())]);
+        let most = if count.fetch_add(1, Ordering::SeqCst) == 0 { bytes.len() / 2 } else { bytes.len() };
+        send(stream, &bytes[..most]);
+    });
+    assert_fetched(fetch(directory.path(), &archive, &[&server.url]), directory.path());
+    assert_eq!(server.ranges(), [None, Some(archive.len() / 2)]);
+}
+
+/// Each of these mirrors fails, in its own way; the one after it delivers, and the message of a fetch from the bad one
+/// alone says what was wrong.
+#[test]
+fn bad_mirrors_are_passed_over() {
+    let archive = Arc::new(good_archive());
+    let (len, bytes) = (archive.len(), Arc::clone(&archive));
+    type Answer = Box<dyn Fn(&server::Request, &mut std::net::TcpStream) + Send + Sync>;
+    let of = |bytes: &Arc<Vec<u8>>| Arc::clone(bytes);
+    let (padded, endless, altered) = (of(&bytes), of(&bytes), of(&bytes));
+    let cases: [(&str, Answer); 12] = [
+        ("404", Box::new(|_, stream| head(stream, "404 Not Found", &["Content-Length: 0".into()]))),
+        ("503", Box::new(|_, stream| head(stream, "503 Service Unavailable", &[]))),
+        ("", Box::new(|_, _| {})),
+        ("", Box::new(|_, stream| send(stream, b"SSH-2.0-OpenSSH_9.2\r\n"))),
+        // Silent from the first byte on, and after its promise.
+        ("timeout", Box::new(|_, _| stall())),
+        (
+            "timeout",
+            Box::new(move |_, stream| {
+                head(stream, "200 OK", &[format!("Content-Length: {len}")]);
+                stall();
+            }),
+        ),
+        // Lies about its length: another one, one that the content does not have, and none at all.
+        (
+            "offers 5 bytes",
+            Box::new(|_, stream| {
+                head(stream, "200 OK", &["Content-Length: 5".into()]);
+                send(stream, b"hello");
+            }),
+        ),
+        (
+            "SHA-256",
+            Box::new(move |_, stream| {
+                head(stream, "200 OK", &[format!("Content-Length: {len}")]);
+                // The client takes no more than the length that was given.
+                send(stream, &[&padded[1..], &[0; 5000]].concat());
+            }),
+        ),
+        (
+            "more than",
+            Box::new(move |_, stream| {
+                head(stream, "200 OK", &[]);
+                send(stream, &[&endless[..], &[0; 500_000]].concat());
+            }),
+        ),
+        // Wrong bytes of the right length.
+        (
+            "SHA-256",
+            Box::new(move |request, stream| {
+                let mut wrong = altered.to_vec();
+                wrong[len / 2] ^= 1;
+                serve(&wrong, usize::MAX, request, stream);
+            }),
+        ),
+        // Redirects without end.
+        (
+            "redirect",
+            Box::new(|_, stream| {
+                head(stream, "302 Found", &["Location: /elsewhere".into(), "Content-Length: 0".into()]);
+            }),
+        ),
+        (
+            "the range",
+            Box::new(|_, stream| head(stream, "206 Partial Content", &["Content-Length: 0".into()])),
+        ),
+    ];
+    for (index, (part, answer)) in cases.into_iter().enumerate() {
+        let (directory, bytes) = (directory(), Arc::clone(&archive));
+        let bad = Server::start(answer);
+        assert_not_fetched(
+            fetch(directory.path(), &archive, &[&bad.url]),
+            directory.path(),
+            &["cannot download", &bad.url, part],
+        );
+        let kept = fs::metadata(directory.path().join("data.partial")).map_or(0, |metadata| metadata.len());
+        assert!(kept <= len as u64, "case {index}: {kept} bytes");
+        let good = Server::start(move |request, stream| serve(&bytes, usize::MAX, request, stream));
+        assert_fetched(fetch(directory.path(), &archive, &[&bad.url, &good.url]), directory.path());
+    }
+}
+
+/// A server that falls silent in the middle has still brought half of it.
+#[test]
+fn a_stalled_download_is_kept() {
+    let (directory, archive) = (directory(), Arc::new(good_archive()));
+    let (bytes, half) = (Arc::clone(&archive), archive.len() / 2);
+    let silent = Server::start(move |request, stream| {
+        if request.from.is_none() {
+            serve(&bytes, half, request, stream);
+        }
+        stall();
+    });
+    assert_not_fetched(
+        fetch(directory.path(), &archive, &[&silent.url]),
+        directory.path(),
+        &["timeout", &format!("continues from {half} bytes")],
+    );
+    let bytes = Arc::clone(&archive);
+    let good = Server::start(move |request, stream| serve(&bytes, usize::MAX, request, stream));
+    assert_fetched(fetch(directory.path(), &archive, &[&good.url]), directory.path());
+    assert_eq!(good.ranges(), [Some(half)]);
+}
+
+#[test]
+fn absent_servers_are_named() {
+    let directory = directory();
+    let archive = good_archive();
+    // Port 1 is closed; the name is reserved for what does not exist.
+    for (url, part) in [
+        ("http://127.0.0.1:1/data.tar.gz", "127.0.0.1:1"),
+        ("http://nowhere.invalid/data.tar.gz", "nowhere.invalid"),
+        ("ftp://127.0.0.1/data.tar.gz", "ftp://"),
+        ("no address", "no address"),
+    ] {
+        assert_not_fetched(
+            fetch(directory.path(), &archive, &[url]),
+            directory.path(),
+            &["cannot download", part],
+        );
+    }
+}
+
+#[test]
+fn proxies_are_used() {
+    let (directory, archive) = (directory(), Arc::new(good_archive()));
+    let bytes = Arc::clone(&archive);
+    // Grants a tunnel, then is the server at its end.
+    let proxy = Server::start(move |request, stream| {
+        if request.line.starts_with("CONNECT") {
+            head(stream, "200 OK", &[]);
+            let mut inner = std::io::BufReader::new(stream.try_clone().unwrap());
+            let mut line = String::new();
+            while std::io::BufRead::read_line(&mut inner, &mut line).is_ok_and(|read| read > 2) {
+                line.clear();
+            }
+        }
+        serve(&bytes, usize::MAX, request, stream);
+    });
+    let address = proxy.url.trim_end_matches("/data.tar.gz");
+    let mut command = fetch(directory.path(), &archive, &["http://images.invalid/data.tar.gz"]);
+    command.env("HTTP_PROXY", address).env("ALL_PROXY", address);
+    assert_fetched(command, directory.path());
+    assert!(proxy.requests.lock().unwrap()[0].line.contains("images.invalid"));
+}
+
+/// Nothing of a hostile archive is unpacked, inside or outside of the directory.
+#[test]
+fn hostile_archives_are_refused() {
+    let good = images(5, 1);
+    let batch = (FILE, "c/data_batch_1.bin", &good[..]);
+    let cases: [(&str, Vec<u8>); 11] = [
+        ("../data_batch_2.bin", archive(&[batch, (FILE, "../data_batch_2.bin", &good)])),
+        ("c/../../data_batch_2.bin", archive(&[batch, (FILE, "c/../../data_batch_2.bin", &good)])),
+        ("/tmp/data_batch_2.bin", archive(&[batch, (FILE, "/tmp/data_batch_2.bin", &good)])),
+        ("neither a file", archive(&[batch, (EntryType::Symlink, "c/data_batch_2.bin", b"")])),
+        ("neither a file", archive(&[batch, (EntryType::Link, "c/data_batch_2.bin", b"")])),
+        ("neither a file", archive(&[batch, (EntryType::Fifo, "c/data_batch_2.bin", b"")])),
+        ("exists", archive(&[batch, (FILE, "d/data_batch_1.bin", &good)])),
+        ("record 4 is incomplete", archive(&[(FILE, "c/data_batch_1.bin", &good[..good.len() - 1])])),
+        ("label 255", archive(&[(FILE, "c/data_batch_1.bin", &[255; STORED])])),
+        ("data_batch_*.bin", archive(&[(FILE, "c/readme.html", b"<p>")])),
+        ("cannot unpack", {
+            let whole = archive(&[batch]);
+            whole[..whole.len() - 20].to_vec()
+        }),
+    ];
+    for (part, hostile) in cases {
+        let outer = directory();
+        let inner = outer.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        let bytes = hostile.clone();
+        let server = Server::start(move |request, stream| serve(&bytes, usize::MAX, request, stream));
+        assert_not_fetched(fetch(&inner, &hostile, &[&server.url]), &inner, &[part]);
+        assert_eq!(names(outer.path()), ["inner"]);
+    }
+}
+
+#[test]
+fn other_directories_are_left_alone() {
+    let directory = directory();
+    let archive = good_archive();
+    write_data(directory.path(), "data", 3);
+    assert_refused(
+        fetch(directory.path(), &archive, &["http://127.0.0.1:1/"]),
+        directory.path(),
+        &["--out", "data", "remove it"],
+    );
+    assert_eq!(names(&directory.path().join("data")), ["data_batch_1.bin"]);
+}
+
+#[test]
+fn one_process_at_a_time_downloads() {
+    let directory = directory();
+    let file = fs::File::create(directory.path().join("data.partial")).unwrap();
+    file.lock().unwrap();
+    let command = fetch(directory.path(), &good_archive(), &["http://127.0.0.1:1/"]);
+    assert_fails(command, 1, &["another process", "data.partial"]);
+}
+
+#[test]
+fn options_are_checked() {
+    let directory = directory();
+    let sum = "0".repeat(64);
+    let cases: [(&[&str], &str); 5] = [
+        (&["--sha256", "12"], "64 hexadecimal digits"),
+        (&["--sha256", &"x".repeat(64)], "64 hexadecimal digits"),
+        (&["--sha256", &sum], "--size"),
+        (&["--size", "5"], "--sha256"),
+        (&["--timeout", "0"], "--timeout"),
+    ];
+    for (arguments, part) in cases {
+        let command = alrc_train(directory.path(), &[&["data", "fetch"], arguments].concat());
+        assert_refused(command, directory.path(), &[part]);
+    }
+}
+
+#[test]
+fn verify_finds_every_damage() {
+    let archive = Arc::new(good_archive());
+    let bytes = Arc::clone(&archive);
+    let server = Server::start(move |request, stream| serve(&bytes, usize::MAX, request, stream));
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 6] = [
+        ("altered", |data| {
+            let mut bytes = fs::read(data.join("data_batch_2.bin")).unwrap();
+            bytes[STORED + 77] ^= 1;
+            fs::write(data.join("data_batch_2.bin"), bytes).unwrap();
+        }),
+        ("incomplete", |data| {
+            let file = fs::File::options().append(true).open(data.join("test_batch.bin")).unwrap();
+            (&file).write_all(b"x").unwrap();
+        }),
+        ("test_batch.bin is missing", |data| fs::remove_file(data.join("test_batch.bin")).unwrap()),
+        ("does not list", |data| {
+            fs::copy(data.join("test_batch.bin"), data.join("data_batch_7.bin")).unwrap();
+        }),
+        ("no checksum", |data| fs::write(data.join("SHA256SUMS"), "garbage\n").unwrap()),
+        ("data_batch_*.bin", |data| {
+            for number in [1, 2] {
+                fs::remove_file(data.join(format!("data_batch_{number}.bin"))).unwrap();
+            }
+        }),
+    ];
+    for (part, damage) in damages {
+        let directory = directory();
+        fetch(directory.path(), &archive, &[&server.url]).assert().success();
+        damage(&directory.path().join("data"));
+        assert_fails(alrc_train(directory.path(), &["data", "verify", "data"]), 2, &[part]);
+    }
+}
+
+/// Without a checksum only the form is known, and the answer says so.
+#[test]
+fn verify_says_what_it_does_not_know() {
+    let directory = directory();
+    write_data(directory.path(), "data", 3);
+    fs::write(directory.path().join("data.tar.gz"), good_archive()).unwrap();
+    for data in ["data", "data.tar.gz"] {
+        let output = alrc_train(directory.path(), &["data", "verify", data]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && text.contains("no checksum to compare with"), "{text}");
+    }
+    assert_fails(alrc_train(directory.path(), &["data", "verify", "absent"]), 2, &["absent"]);
+}
+
+#[test]
+fn the_contact_sheet_shows_the_images() {
+    let directory = directory();
+    let bytes = images(10, 5);
+    fs::create_dir(directory.path().join("data")).unwrap();
+    fs::write(directory.path().join("data/data_batch_1.bin"), &bytes).unwrap();
+    let arguments = ["data", "preview", "data", "--images", "5", "--out", "sheet.png", "--json"];
+    let output = alrc_train(directory.path(), &arguments).output().unwrap();
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let sheet = image::open(directory.path().join("sheet.png")).unwrap().to_rgb8();
+    // Five images in three columns and two rows; a pixel of space around each; four pixels a pixel.
+    assert_eq!(sheet.dimensions(), (4 * (3 * 33 + 1), 4 * (2 * 33 + 1)));
+    assert_eq!((&document["width"], &document["height"]), (&sheet.width().into(), &sheet.height().into()));
+    assert_eq!(document["images"], 10);
+    for shown in 0..5_usize {
+        let record = &bytes[2 * shown * STORED + 1..][..3072];
+        let (left, top) = (1 + 33 * (shown % 3), 1 + 33 * (shown / 3));
+        for (row, column) in [(0, 0), (31, 0), (0, 31), (17, 5)] {
+            let expected = [0, 1, 2].map(|channel| record[1024 * channel + 32 * row + column]);
+            let pixel = sheet.get_pixel(4 * (left + column) as u32 + 2, 4 * (top + row) as u32 + 2);
+            assert_eq!(pixel.0, expected, "image {shown}, row {row}, column {column}");
+        }
+    }
+    alrc_train(directory.path(), &["data", "preview", "builtin"]).assert().success();
+    assert!(directory.path().join("preview.png").exists());
+    assert_fails(alrc_train(directory.path(), &["data", "preview", "absent"]), 2, &["absent"]);
+}

@@ -1,0 +1,352 @@
+//! Ranks that are processes, started by mpirun. Needs MPICH; the environment variable `MPIRUN` names another launcher
+//! (one that understands `-n N PROGRAM : -n M PROGRAM`).
+
+#[path = "common/program.rs"]
+mod program;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use program::{alrc_train, directory, write_data};
+
+/// All ranks of a run that has lost one stop within this time.
+const STOP: Duration = Duration::from_secs(10);
+
+/// Options of a run that takes a moment.
+const QUICK: [&str; 10] =
+    ["--data", "data", "--width", "4", "--batch-size", "6", "--threads", "1", "--learning-rate", "0.0001"];
+
+/// The launcher.
+fn mpirun() -> String {
+    std::env::var("MPIRUN").unwrap_or_else(|_| "mpirun".to_owned())
+}
+
+/// `alrc-train run --comm mpi` on ranks of several kinds, each a number of ranks and its arguments.
+fn ranks(directory: &Path, kinds: &[(usize, &[&str])]) -> Command {
+    let program = assert_cmd::cargo::cargo_bin!("alrc-train").to_owned();
+    ranks_of(
+        directory,
+        &kinds.iter().map(|&(size, arguments)| (size, program.as_path(), arguments)).collect::<Vec<_>>(),
+    )
+}
+
+/// The same with a program for each kind.
+fn ranks_of(directory: &Path, kinds: &[(usize, &Path, &[&str])]) -> Command {
+    let mut command = Command::new(mpirun());
+    command.current_dir(directory);
+    for (index, (size, program, arguments)) in kinds.iter().enumerate() {
+        if index > 0 {
+            command.arg(":");
+        }
+        command.args(["-n", &size.to_string()]).arg(program);
+        command.args(["run", "--comm", "mpi"]).args(QUICK).args(*arguments);
+    }
+    command
+}
+
+#[track_caller]
+fn succeed(mut command: Command) -> Output {
+    let output = command.output().expect("mpirun starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+/// Asserts that the ranks fail with `status`, that the message has every part, and that no run was begun.
+#[track_caller]
+fn refuse(mut command: Command, directory: &Path, status: i32, parts: &[&str]) {
+    let output = command.output().expect("mpirun starts");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(status), "{message}");
+    for part in parts {
+        assert!(message.contains(part), "no '{part}' in: {message}");
+    }
+    assert_eq!(message.matches("error:").count(), 1, "told more than once: {message}");
+    assert!(!directory.join("out").exists(), "something was written");
+}
+
+/// The losses, clipped and not, and the limits of a run.
+fn losses(run: &Path) -> Vec<[f64; 3]> {
+    let text = fs::read_to_string(run.join("losses.csv")).unwrap();
+    let fields = text.lines().skip(1).map(|row| row.split(',').skip(1).map(|field| field.parse().unwrap()));
+    fields.map(|mut fields| std::array::from_fn(|_| fields.next().unwrap())).collect()
+}
+
+/// Asserts that two runs of `steps` steps have the same losses but for a relative error.
+#[track_caller]
+fn assert_same_curve(a: &Path, b: &Path, steps: usize, bound: f64) {
+    let (a, b) = (losses(a), losses(b));
+    assert!(a.len() == steps && b.len() == steps);
+    for (step, (a, b)) in a.iter().zip(&b).enumerate() {
+        for (a, b) in a.iter().zip(b) {
+            assert!((a / b - 1.0).abs() <= bound, "step {step}: {a} {b}");
+        }
+    }
+}
+
+/// Files that must have the same bits.
+fn bits(run: &Path, step: usize) -> [Vec<u8>; 2] {
+    ["losses.csv", &format!("checkpoints/step-{step:08}.safetensors")]
+        .map(|file| fs::read(run.join(file)).unwrap())
+}
+
+/// Sums in another order differ in their last bits, and training makes that grow: within 50 steps of gradient descent
+/// at a learning rate at which it is stable, to less than this.
+const OTHER_ORDER: f64 = 1e-5;
+
+#[test]
+fn one_to_four_ranks_train_like_one() {
+    let directory = directory();
+    let path = directory.path();
+    write_data(path, "data", 40);
+    let options = ["--steps", "50", "--optimizer", "sgd", "--batch-size", "10", "--width", "8"];
+    alrc_train(path, &[&["run"][..], &QUICK, &options, &["--out", "alone"]].concat()).assert().success();
+    for size in 1..=4 {
+        let (out, again) = (format!("ranks-{size}"), format!("again-{size}"));
+        succeed(ranks(path, &[(size, &[&options[..], &["--out", &out]].concat())]));
+        succeed(ranks(path, &[(size, &[&options[..], &["--overlap", "off", "--out", &again]].concat())]));
+        assert_same_curve(&path.join(&out), &path.join("alone"), 50, OTHER_ORDER);
+        assert!(
+            bits(&path.join(&out), 50) == bits(&path.join(&again), 50),
+            "{size} ranks differ from themselves"
+        );
+        if size == 1 {
+            assert!(bits(&path.join(&out), 50) == bits(&path.join("alone"), 50));
+        }
+        let names = |run: &str| {
+            let mut names: Vec<_> =
+                fs::read_dir(path.join(run)).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(&out), names("alone"));
+    }
+}
+
+/// At the usual learning rate, where differences in the last bits grow a thousandfold.
+#[test]
+fn in_a_fixed_order_the_bits_do_not_depend_on_the_number_of_ranks() {
+    let directory = directory();
+    let path = directory.path();
+    write_data(path, "data", 40);
+    let options = ["--steps", "50", "--batch-size", "10", "--learning-rate", "0.001", "--sum-order", "fixed"];
+    alrc_train(path, &[&["run"][..], &QUICK, &options, &["--out", "alone"]].concat()).assert().success();
+    for size in 1..=4 {
+        let out = format!("ranks-{size}");
+        succeed(ranks(path, &[(size, &[&options[..], &["--out", &out]].concat())]));
+        assert!(bits(&path.join(&out), 50) == bits(&path.join("alone"), 50), "{size} ranks differ from one");
+    }
+}
+
+#[test]
+fn a_run_resumes_with_another_number_of_ranks() {
+    let directory = directory();
+    let path = directory.path();
+    write_data(path, "data", 20);
+    alrc_train(path, &[&["run"][..], &QUICK, &["--steps", "30", "--out", "alone"]].concat())
+        .assert()
+        .success();
+    succeed(ranks(path, &[(2, &["--steps", "10", "--out", "out"])]));
+    let first = fs::read_to_string(path.join("out/losses.csv")).unwrap();
+    let output = succeed(ranks(path, &[(3, &["--steps", "20", "--resume", "--out", "out"])]));
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(message.matches("continuing after step 10").count(), 1, "{message}");
+    alrc_train(path, &["run", "--resume", "--steps", "30", "--out", "out"]).assert().success();
+    assert!(fs::read_to_string(path.join("out/losses.csv")).unwrap().starts_with(&first));
+    assert_same_curve(&path.join("out"), &path.join("alone"), 30, OTHER_ORDER);
+    // Nothing is left to do.
+    succeed(ranks(path, &[(2, &["--resume", "--steps", "30", "--out", "out"])]));
+}
+
+#[test]
+fn ranks_that_differ_are_refused() {
+    let directory = directory();
+    let path = directory.path();
+    write_data(path, "data", 20);
+    write_data(path, "other", 21);
+    let out: &[&str] = &["--steps", "5", "--out", "out"];
+    let with = |arguments: &[&'static str]| [out, arguments].concat();
+    let refuse_second = |arguments: &[&'static str], parts: &[&str]| {
+        refuse(ranks(path, &[(1, out), (1, &with(arguments))]), path, 2, &[&["rank 1"], parts].concat());
+    };
+    refuse_second(&["--width", "6"], &["--width 6", "--width 4"]);
+    refuse_second(&["--steps", "6"], &["--steps 6", "--steps 5"]);
+    refuse_second(&["--data", "absent"], &["cannot read absent"]);
+    refuse_second(&["--data", "other"], &["21 images", "20 images", "CRC-32"]);
+    // Rank 0 is no better than the others.
+    refuse(
+        ranks(path, &[(1, &with(&["--data", "absent"])), (2, out)]),
+        path,
+        2,
+        &["rank 0", "cannot read absent"],
+    );
+    let parts = ["invalid value 'wgpu' for '--backend'", "of 3 processes", "--backend cpu"];
+    refuse(ranks(path, &[(3, &with(&["--backend", "wgpu"]))]), path, 2, &parts);
+
+    let program = assert_cmd::cargo::cargo_bin!("alrc-train");
+    let version = env!("CARGO_PKG_VERSION").as_bytes();
+    let other_version = [&version[..version.len() - 1], b"9"].concat();
+    let mut bytes = fs::read(program).unwrap();
+    let places: Vec<_> =
+        (0..bytes.len() - version.len()).filter(|&at| bytes[at..].starts_with(version)).collect();
+    places.iter().for_each(|&at| bytes[at..at + version.len()].copy_from_slice(&other_version));
+    let newer = path.join("newer-alrc-train");
+    fs::copy(program, &newer).unwrap();
+    fs::write(&newer, bytes).unwrap();
+    let other_version = String::from_utf8(other_version).unwrap();
+    let parts =
+        ["rank 1", &format!("is alrc-train {other_version}, rank 0 is {}", env!("CARGO_PKG_VERSION"))];
+    refuse(ranks_of(path, &[(1, program, out), (1, &newer, out)]), path, 2, &parts);
+}
+
+/// A run of three ranks that would go on for long.
+struct Running {
+    child: Child,
+    lines: Receiver<String>,
+    said: Vec<String>,
+}
+
+impl Running {
+    /// Begins or continues the run, and waits until the file `checkpoint` is there.
+    fn start(directory: &Path, out: &str) -> Self {
+        let arguments = ["--steps", "1000000", "--checkpoint-every", "5", "--resume", "--out", out];
+        let mut command = ranks(directory, &[(3, &arguments)]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("mpirun starts");
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let checkpoint = directory.join(out).join("checkpoints/step-00000005.safetensors");
+        let newer = directory.join(out).join("checkpoints/step-00000010.safetensors");
+        while !checkpoint.exists() && !newer.exists() {
+            assert!(child.try_wait().unwrap().is_none(), "the run has ended");
+            thread::sleep(Duration::from_millis(10));
+        }
+        Self { child, lines, said: Vec::new() }
+    }
+
+    /// The process of a rank.
+    fn process(&mut self, rank: usize) -> String {
+        let start = format!("rank {rank} is process ");
+        loop {
+            let line = self.lines.recv_timeout(STOP).expect("the ranks tell their processes");
+            let process =
+                line.split_once(&start).and_then(|(_, rest)| Some(rest.split_once(' ')?.0.to_owned()));
+            self.said.push(line);
+            if let Some(process) = process {
+                return process;
+            }
+        }
+    }
+
+    fn signal(&mut self, signal: &str, rank: usize) {
+        let process = self.process(rank);
+        assert!(Command::new("kill").args([signal, &process]).status().unwrap().success());
+    }
+
+    /// Waits until all ranks have stopped; the exit status and what they said.
+    fn stopped(mut self) -> (Option<i32>, String) {
+        let start = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            if start.elapsed() > STOP {
+                self.child.kill().unwrap();
+                panic!("the ranks have not stopped: {}", self.said.join("\n"));
+            }
+            thread::sleep(Duration::from_millis(10));
+        };
+        self.said.extend(self.lines.iter());
+        (status.code(), self.said.join("\n"))
+    }
+}
+
+/// The number of steps done, and asserts that it resumes, in two steps more, to where an undisturbed run comes.
+fn assert_resumes(directory: &Path, out: &str) {
+    let newest = fs::read_dir(directory.join(out).join("checkpoints")).unwrap();
+    let newest = newest.map(|entry| entry.unwrap().file_name().into_string().unwrap()).max().unwrap();
+    let done: usize = newest["step-".len()..][..8].parse().unwrap();
+    let steps = (done + 2).to_string();
+    succeed(ranks(directory, &[(3, &["--steps", &steps, "--resume", "--out", out])]));
+    let whole = format!("{out}-whole");
+    succeed(ranks(directory, &[(3, &["--steps", &steps, "--out", &whole])]));
+    assert!(
+        bits(&directory.join(out), done + 2) == bits(&directory.join(whole), done + 2),
+        "after {done} steps"
+    );
+}
+
+#[test]
+fn a_killed_rank_stops_all() {
+    let directory = directory();
+    write_data(directory.path(), "data", 20);
+    for rank in [0, 2] {
+        let out = format!("killed-{rank}");
+        let mut run = Running::start(directory.path(), &out);
+        run.signal("-KILL", rank);
+        // The launcher says which process it was; the ranks have said whose that is.
+        let (status, _) = run.stopped();
+        assert_ne!(status, Some(0));
+        assert_resumes(directory.path(), &out);
+    }
+}
+
+/// To the others this is a machine that is gone: no process ends, no connection is closed.
+#[test]
+fn a_silent_rank_stops_all() {
+    let directory = directory();
+    write_data(directory.path(), "data", 20);
+    for rank in [0, 1] {
+        let out = format!("silent-{rank}");
+        let mut run = Running::start(directory.path(), &out);
+        run.signal("-STOP", rank);
+        let (status, said) = run.stopped();
+        assert_eq!(status, Some(1), "{said}");
+        assert!(said.contains(&format!("rank {rank} (process ")) && said.contains("is lost"), "{said}");
+        assert_resumes(directory.path(), &out);
+    }
+}
+
+/// A batch system terminates the ranks one after the other.
+#[test]
+fn a_terminated_rank_ends_the_run_cleanly() {
+    let directory = directory();
+    write_data(directory.path(), "data", 20);
+    let mut run = Running::start(directory.path(), "out");
+    run.signal("-TERM", 2);
+    let (status, said) = run.stopped();
+    assert_eq!(status, Some(75), "{said}");
+    let summary = fs::read_to_string(directory.path().join("out/summary.json")).unwrap();
+    assert!(summary.contains("interrupted"), "{summary}");
+    assert_resumes(directory.path(), "out");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_stops_all() {
+    let directory = directory();
+    write_data(directory.path(), "data", 20);
+    let mut run = Running::start(directory.path(), "out");
+    run.process(0);
+    let (checkpoints, moved) = (directory.path().join("out/checkpoints"), directory.path().join("out/moved"));
+    fs::rename(&checkpoints, &moved).unwrap();
+    let (status, said) = run.stopped();
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("error: rank 0: cannot ") && said.contains(" out/checkpoints"), "{said}");
+    fs::rename(moved, checkpoints).unwrap();
+    assert_resumes(directory.path(), "out");
+}
+
+#[test]
+fn a_diverged_run_is_told_once() {
+    let directory = directory();
+    let options = ["--data", "builtin", "--batch-size", "2", "--optimizer", "sgd", "--learning-rate", "1000"];
+    let options = [&options[..], &["--num-stddev", "off", "--steps", "100", "--out", "out"]].concat();
+    let output = ranks(directory.path(), &[(2, &options)]).output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    assert_eq!(message.matches("training diverged").count(), 1, "{message}");
+}

@@ -1,0 +1,304 @@
+//! `alrc-train report` as a user meets it: what it finds in directories of runs, and what it makes of it.
+
+#[path = "common/program.rs"]
+mod program;
+
+use std::fs;
+use std::path::Path;
+
+use program::{alrc_train, assert_fails};
+use serde_json::Value;
+
+/// Writes the files of a run as `alrc-train run` does: losses are 8 everywhere, but `last` in the last tenth.
+struct FakeRun<'a> {
+    options: &'a str,
+    seed: u64,
+    num_stddev: Option<f32>,
+    steps: u64,
+    last: f64,
+    ending: Option<&'a str>,
+}
+
+const RUN: FakeRun<'static> =
+    FakeRun { options: "", seed: 0, num_stddev: None, steps: 100, last: 4.0, ending: Some("finished") };
+
+impl FakeRun<'_> {
+    fn write(&self, directory: &Path) {
+        fs::create_dir_all(directory).unwrap();
+        let mut config: toml::Table = toml::Table::try_from(alrc_cpu_train::config::Config {
+            steps: self.steps,
+            seed: self.seed,
+            num_stddev: self.num_stddev,
+            batch_size: 2,
+            ..Default::default()
+        })
+        .unwrap();
+        config.extend(toml::from_str::<toml::Table>(self.options).unwrap());
+        fs::write(directory.join("config.toml"), config.to_string()).unwrap();
+        let mut losses = String::from("step,loss,unclipped_loss,limit,clipped,learning_rate\n");
+        for step in 0..self.steps {
+            let loss = if step < self.steps - self.steps / 10 { 8.0 } else { self.last };
+            let limit = self.num_stddev.map_or(String::new(), |n| format!("{}", 10.0 * n));
+            losses += &format!("{step},{loss},{loss},{limit},0,0.001\n");
+        }
+        fs::write(directory.join("losses.csv"), losses).unwrap();
+        if let Some(ending) = self.ending {
+            let scales = vec![0; 19].into_iter().chain([self.steps]).collect::<Vec<_>>();
+            let summary = serde_json::json!({ "ending": ending, "scale_histogram": scales });
+            fs::write(directory.join("summary.json"), summary.to_string()).unwrap();
+        }
+    }
+}
+
+/// The document of `report --json runs`.
+fn report(directory: &Path) -> Value {
+    let output = alrc_train(directory, &["report", "runs", "--json"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn page(directory: &Path) -> String {
+    fs::read_to_string(directory.join("runs/report/report.html")).unwrap()
+}
+
+#[test]
+fn real_runs_become_a_report() {
+    let directory = tempfile::tempdir().unwrap();
+    for threshold in ["off", "2"] {
+        for seed in ["0", "1"] {
+            let out = format!("runs/{threshold}/{seed}");
+            let options = ["--width", "4", "--steps", "12", "--batch-size", "2", "--seed", seed];
+            let arguments = [&["run"], &options[..], &["--num-stddev", threshold, "--out", &out]].concat();
+            alrc_train(directory.path(), &arguments).assert().success();
+        }
+    }
+    let document = report(directory.path());
+    let groups = document["groups"].as_array().unwrap();
+    assert_eq!(groups.len(), 2);
+    for (group, num_stddev) in groups.iter().zip([Value::Null, 2.0.into()]) {
+        assert_eq!((&group["num_stddev"], &group["repeats"]), (&num_stddev, &2.into()));
+        // The last tenth of twelve steps is one step.
+        let threshold = num_stddev.as_f64().map_or("off".to_owned(), |n| n.to_string());
+        let last = |seed: u32| {
+            let losses = directory.path().join(format!("runs/{threshold}/{seed}/losses.csv"));
+            let losses = fs::read_to_string(losses).unwrap();
+            losses.lines().last().unwrap().split(',').nth(2).unwrap().parse::<f64>().unwrap()
+        };
+        let mean = (last(0) + last(1)) / 2.0;
+        assert!((group["mean"].as_f64().unwrap() - mean).abs() < 1e-12 * mean);
+    }
+    let name = "squared-adam-rate-0.00078125-batch-2";
+    let out = directory.path().join("runs/report");
+    for kind in ["curves", "limits"] {
+        assert!(fs::read_to_string(out.join(format!("{kind}-{name}.svg"))).unwrap().starts_with("<svg"));
+        image::open(out.join(format!("{kind}-{name}.png"))).unwrap();
+    }
+    let table = fs::read_to_string(out.join("table.md")).unwrap();
+    assert_eq!(table.lines().count(), 4);
+    assert!(table.lines().all(|line| line.starts_with("| ") && line.ends_with(" |")));
+    let csv = fs::read_to_string(out.join("table.csv")).unwrap();
+    assert!(csv.starts_with("loss,optimizer,learning_rate,batch_size,"), "{csv}");
+    let page = page(directory.path());
+    assert!(page.contains("src=\"data:image/png;base64,"));
+    for outside in ["src=\"http", "href=\"http", "url(", "@import", "<script"] {
+        assert!(!page.contains(outside), "the page needs something else: {outside}");
+    }
+}
+
+#[test]
+fn repeats_are_compared_with_off() {
+    let directory = tempfile::tempdir().unwrap();
+    let runs = directory.path().join("runs");
+    for (seed, last) in [(0, 5.0), (1, 5.2), (2, 4.8)] {
+        FakeRun { seed, last, ..RUN }.write(&runs.join(format!("off-{seed}")));
+        let clipped = FakeRun { seed, last: last - 1.0, num_stddev: Some(3.0), ..RUN };
+        clipped.write(&runs.join(format!("deep/down/clipped-{seed}")));
+    }
+    let document = report(directory.path());
+    let clipped = &document["groups"][1];
+    assert_eq!(clipped["num_stddev"], 3.0);
+    let number = |key: &str| clipped[key].as_f64().unwrap();
+    assert!((number("mean") - 4.0).abs() < 1e-12 && (number("std_dev") - 0.2).abs() < 1e-12);
+    assert!((number("difference_from_off") + 1.0).abs() < 1e-12);
+    // t = -1 / sqrt(2 * 0.04 / 3), with 4 degrees of freedom.
+    assert!(
+        (number("t") + 6.123_724_356_957_945).abs() < 1e-9
+            && (number("degrees_of_freedom") - 4.0).abs() < 1e-9
+    );
+    assert!((number("p") - 0.003_602_5).abs() < 1e-6, "{}", number("p"));
+    assert!(number("interval_low") < -1.0 && number("interval_high") < 0.0);
+    let page = page(directory.path());
+    assert!(page.contains("aria-label=\"Histogram of the scales") && page.contains("clipped at 3 standard"));
+}
+
+#[test]
+fn what_does_not_matter_makes_no_setting() {
+    let directory = tempfile::tempdir().unwrap();
+    let runs = directory.path().join("runs");
+    let same = [
+        "threads = 1\ndata = \"cifar10\"",
+        "threads = 7\ndata = \"/data/cifar10\"\ncheckpoint-every = 5",
+        "data = \"../cifar10/\"",
+    ];
+    for (seed, options) in (0..).zip(same) {
+        FakeRun { seed, options, ..RUN }.write(&runs.join(format!("same-{seed}")));
+    }
+    let others = ["width = 32", "loss = \"quartic\"", "learning-rate = 0.5", "decay = 0.9"];
+    for (index, options) in others.into_iter().enumerate() {
+        let options = format!("data = \"cifar10\"\n{options}");
+        FakeRun { options: &options, ..RUN }.write(&runs.join(format!("other-{index}")));
+    }
+    let document = report(directory.path());
+    let repeats: Vec<_> = document["groups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|group| group["repeats"].as_u64().unwrap())
+        .collect();
+    assert_eq!(repeats.len(), 5);
+    assert_eq!(repeats.iter().sum::<u64>(), 7);
+    // Quartic after squared; and what varies stands in the table.
+    assert_eq!(document["groups"][4]["loss"], "quartic");
+    assert_eq!(document["groups"][4]["other_settings"], "decay 0.999, width 128");
+}
+
+/// A report reads the runs of later versions: an option that is unknown here makes another setting, unless it only says
+/// how the work is carried out.
+#[test]
+fn options_of_later_versions_are_kept_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let runs = directory.path().join("runs");
+    for (seed, options) in (0..).zip(["", "simd = \"avx2\"", "simd = \"auto\"\nconv = \"reference\""]) {
+        FakeRun { seed, options, ..RUN }.write(&runs.join(format!("same-{seed}")));
+    }
+    FakeRun { options: "momentum = 0.5", ..RUN }.write(&runs.join("other"));
+    let document = report(directory.path());
+    let groups = document["groups"].as_array().unwrap();
+    let repeats: Vec<_> = groups.iter().map(|group| group["repeats"].as_u64().unwrap()).collect();
+    assert_eq!(repeats.iter().sum::<u64>(), 4);
+    assert!(repeats.contains(&3) && groups.iter().any(|group| group["other_settings"] == "momentum 0.5"));
+}
+
+/// Without a limit during the warm-up, the line of the limit begins after it.
+#[test]
+fn limits_stand_at_their_steps() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("runs/a");
+    FakeRun { num_stddev: Some(2.0), ..RUN }.write(&run);
+    let losses = fs::read_to_string(run.join("losses.csv")).unwrap();
+    let rows: Vec<String> = losses
+        .lines()
+        .enumerate()
+        .map(|(line, row)| if (1..=50).contains(&line) { row.replace(",20,", ",,") } else { row.to_owned() })
+        .collect();
+    fs::write(run.join("losses.csv"), rows.join("\n") + "\n").unwrap();
+    let limits = alrc_cpu_train::report::runs::Run::read(&run).unwrap().limits.points();
+    assert_eq!((limits.len(), limits[0]), (50, (50.0, 20.0)));
+}
+
+#[test]
+fn unfinished_and_diverged_runs_are_shown_but_not_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let runs = directory.path().join("runs");
+    FakeRun { last: 5.0, ..RUN }.write(&runs.join("finished"));
+    FakeRun { seed: 1, ending: None, ..RUN }.write(&runs.join("under way"));
+    FakeRun { seed: 2, ending: Some("diverged"), ..RUN }.write(&runs.join("diverged"));
+    FakeRun { seed: 3, ending: Some("interrupted"), ..RUN }.write(&runs.join("interrupted"));
+    // Cut off in the middle of a line, as a kill leaves it.
+    let losses = runs.join("under way/losses.csv");
+    let text = fs::read_to_string(&losses).unwrap();
+    fs::write(&losses, &text[..text.len() - 9]).unwrap();
+    let group = &report(directory.path())["groups"][0];
+    assert_eq!(
+        (&group["repeats"], &group["diverged"], &group["unfinished"]),
+        (&1.into(), &1.into(), &2.into())
+    );
+    assert_eq!((&group["mean"], &group["std_dev"]), (&5.0.into(), &Value::Null));
+    let page = page(directory.path());
+    assert!(page.contains("4 runs of 1 setting, 2 unfinished, 1 diverged."), "{page}");
+    assert!(page.contains("99 of 100"));
+}
+
+#[test]
+fn the_same_run_counts_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let runs = directory.path().join("runs");
+    RUN.write(&runs.join("a"));
+    FakeRun { options: "threads = 9", ..RUN }.write(&runs.join("b"));
+    let output = alrc_train(directory.path(), &["report", "runs", "runs/a", "--json"]).output().unwrap();
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["groups"][0]["repeats"], 1);
+    assert!(document["left_out"][0].as_str().unwrap().contains("the same run"), "{document}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("warning"));
+}
+
+#[test]
+fn a_damaged_run_does_not_hide_the_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let runs = directory.path().join("runs");
+    RUN.write(&runs.join("good"));
+    for (name, file, content) in [
+        ("config", "config.toml", "no toml"),
+        ("wrong", "config.toml", "steps = \"many\""),
+        ("losses", "losses.csv", "a,b\n1,2\n"),
+        ("number", "losses.csv", "step,loss,unclipped_loss,limit,clipped,learning_rate\n0,1,x,,0,1\n"),
+        ("summary", "summary.json", "{"),
+    ] {
+        FakeRun { seed: 9, ..RUN }.write(&runs.join(name));
+        fs::write(runs.join(name).join(file), content).unwrap();
+    }
+    let document = report(directory.path());
+    assert_eq!(document["groups"][0]["repeats"], 1);
+    let left_out: Vec<_> =
+        document["left_out"].as_array().unwrap().iter().map(|problem| problem.as_str().unwrap()).collect();
+    for name in ["config", "wrong", "losses", "number", "summary"] {
+        assert!(
+            left_out.iter().any(|problem| problem.contains(&format!("/{name}/"))),
+            "{name}: {left_out:?}"
+        );
+    }
+    assert!(page(directory.path()).contains("Left out"));
+}
+
+#[test]
+fn names_are_escaped() {
+    let directory = tempfile::tempdir().unwrap();
+    let runs = directory.path().join("runs");
+    FakeRun { options: "data = \"<b>&.tar.gz\"", ..RUN }.write(&runs.join("<i>one"));
+    FakeRun { options: "data = \"other\"", ..RUN }.write(&runs.join("two"));
+    report(directory.path());
+    let page = page(directory.path());
+    assert!(page.contains("&lt;i&gt;one") && page.contains("&lt;b&gt;&amp;.tar.gz"));
+    assert!(!page.contains("<i>") && !page.contains("<b>"));
+}
+
+#[test]
+fn long_runs_make_small_files() {
+    let directory = tempfile::tempdir().unwrap();
+    for seed in 0..5 {
+        let run = FakeRun { seed, steps: 100_000, num_stddev: Some(2.0), ..RUN };
+        run.write(&directory.path().join(format!("runs/{seed}")));
+    }
+    report(directory.path());
+    assert!(page(directory.path()).len() < 200_000, "{}", page(directory.path()).len());
+}
+
+#[test]
+fn directories_without_runs_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("empty")).unwrap();
+    for index in 0..9 {
+        let run = directory.path().join(format!("broken/{index}"));
+        RUN.write(&run);
+        fs::write(run.join("config.toml"), "steps = -1").unwrap();
+    }
+    for (arguments, parts) in [
+        (&["report", "broken"][..], &["broken/0", "broken/2", "and 6 more"][..]),
+        (&["report", "empty"][..], &["empty", "config.toml", "losses.csv"][..]),
+        (&["report", "absent"], &["absent", "directories of runs"]),
+        (&["report"], &["DIR"]),
+    ] {
+        assert_fails(alrc_train(directory.path(), arguments), 2, parts);
+    }
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2, "something was written");
+}

@@ -3,13 +3,10 @@
 use wgpu::{Buffer, ComputePipeline};
 
 use super::device::{Dispatch, Gpu, grid};
-use super::kernels::{Direct, Kernels};
+use super::kernels::{Direct, Kernels, TILE};
 use crate::backend::BackendError;
 use crate::conv::{Algorithm, Shape};
 use crate::tensor::ImageSize;
-
-/// Pixels of a tile's side.
-const TILE: usize = 4;
 
 /// Points of Winograd's transform: 6 x 6.
 const POINTS: usize = 36;

@@ -7,13 +7,11 @@ use wgpu::{
     DeviceDescriptor, DeviceType, ExperimentalFeatures, MemoryHints, PollType,
 };
 
+use super::kernels::THREADS;
 use crate::backend::BackendError;
 
 /// Workgroups in one dimension of a dispatch, at most: what every adapter permits.
 const MAX_WORKGROUPS: usize = 65_535;
-
-/// Threads of a workgroup of the kernels in which every thread has its own result (`THREADS` in `common.wgsl`).
-const THREADS: usize = 64;
 
 /// An open device, its queue, and the first thing that went wrong.
 pub struct Gpu {

@@ -10,6 +10,12 @@ use crate::loss::{FACTOR, SQUARE_ROOT_FROM};
 use crate::model::CHANNELS;
 use crate::optim::Adam;
 
+/// Threads of a workgroup of the kernels in which every thread has its own result.
+pub(super) const THREADS: usize = 64;
+
+/// Side of the tiles of pixels that one thread computes; a ReLU mask has 16 bits for each tile and channel.
+pub(super) const TILE: usize = 4;
+
 /// Side of the blocks of the matrix products: large ones where the matrices fill them.
 const BLOCKS: [usize; 2] = [64, 32];
 
@@ -134,8 +140,9 @@ struct Module<'a> {
 
 impl<'a> Module<'a> {
     fn new(gpu: &'a Gpu, template: &str, constants: &[(&str, String)]) -> Self {
+        let common = [("THREADS", format!("{THREADS}u")), ("TILE", format!("{TILE}u"))];
         let mut source = include_str!("shaders/common.wgsl").to_owned();
-        for (name, value) in constants {
+        for (name, value) in common.iter().chain(constants) {
             // Writing to a string cannot fail.
             _ = writeln!(source, "const {name} = {value};");
         }

@@ -4,13 +4,10 @@ use std::sync::Arc;
 
 use super::convolution::{Backward as Gradients, Forward as Pass, Layer, Method, Planner, Scratch};
 use super::device::Gpu;
-use super::kernels::Kernels;
+use super::kernels::{Kernels, TILE};
 use crate::backend::BackendError;
 use crate::conv::{Backward, Forward, InputGradient, Shape};
 use crate::tensor::ImageSize;
-
-/// Pixels of a tile's side.
-const TILE: usize = 4;
 
 /// One layer on a device.
 pub struct WgpuConvolution {

@@ -8,7 +8,7 @@
 @group(0) @binding(1) var<storage, read> dropped: array<u32>;
 
 // The gradient of a ReLU's output where it passed, else 0. A tile of one channel a thread.
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn apply_mask(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
@@ -35,7 +35,7 @@ fn apply_mask(
 
 // Fills the images that contribute nothing with zeros: zero times NaN would be NaN. One element of `in_channels` a
 // thread.
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn clear_dropped(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,

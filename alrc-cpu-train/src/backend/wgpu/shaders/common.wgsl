@@ -1,4 +1,4 @@
-// Stands before every other file: what the kernels share.
+// Stands before every other file: what the kernels share. THREADS and TILE are set by `kernels.rs`.
 
 struct Layer {
     images: u32,
@@ -17,12 +17,6 @@ struct Layer {
     is_transposed: u32,
     padding: u32,
 }
-
-// Threads of a workgroup of the kernels in which every thread has its own result.
-const THREADS = 64u;
-
-// Side of the tiles of pixels that one thread computes; a ReLU mask has 16 bits for each tile and channel.
-const TILE = 4u;
 
 // The number of a thread in a grid of workgroups that is folded into two dimensions.
 fn thread_index(id: vec3<u32>, workgroups: vec3<u32>) -> u32 {

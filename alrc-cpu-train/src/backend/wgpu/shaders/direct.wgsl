@@ -21,7 +21,7 @@ fn weight_index(tap: u32, input: u32, output: u32) -> u32 {
 
 // The output, with bias, ReLU and skip connection; or the gradient of the input, with that of the skip. A tile of one
 // channel a thread.
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn convolve(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
@@ -81,7 +81,7 @@ fn convolve(
 
 // The gradient of the weights from each image, [images, weights]. One weight
 // and one image a thread.
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn weight_gradient(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
@@ -116,7 +116,7 @@ fn weight_gradient(
 }
 
 // Adds the sum over the images of `source`, [images, weights], to `result`, the arena of gradients.
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn add_images(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,

@@ -15,7 +15,7 @@ struct Step {
 @group(0) @binding(3) var<storage, read_write> first_moment: array<f32>;
 @group(0) @binding(4) var<storage, read_write> second_moment: array<f32>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn sgd(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) workgroups: vec3<u32>) {
     let index = thread_index(id, workgroups);
     if index < step.parameters {
@@ -23,7 +23,7 @@ fn sgd(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) wo
     }
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn adam(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) workgroups: vec3<u32>) {
     let index = thread_index(id, workgroups);
     if index < step.parameters {

@@ -9,15 +9,11 @@ use alrc_cpu_train::config::Config;
 use alrc_cpu_train::conv::{Algorithm, Workspace};
 use alrc_cpu_train::model::CHANNELS;
 use alrc_cpu_train::train::Trainer;
-use common::golden::{DIRECT, Golden, WINOGRAD, channels_last, replay, small};
+use common::golden::{Golden, channels_last, replay, small};
 use common::{assert_close, tolerance};
 
 fn check(golden: &Golden, conv: Algorithm) {
-    let bounds = match conv {
-        Algorithm::Auto | Algorithm::Winograd => WINOGRAD,
-        Algorithm::Direct | Algorithm::Reference => DIRECT,
-    };
-    replay(golden, Config { conv, ..Config::default() }, &bounds);
+    replay(golden, Config { conv, ..Config::default() });
 }
 
 /// By the same ReLUs, the fast path's gradients are those of the reference, entry by entry.

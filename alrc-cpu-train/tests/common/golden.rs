@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use alrc_cpu_train::checkpoint;
 use alrc_cpu_train::config::{Config, Switch};
+use alrc_cpu_train::conv::Algorithm;
 use alrc_cpu_train::data::sampler::Order;
 use alrc_cpu_train::data::{Dataset, Record};
 use alrc_cpu_train::loss::Loss;
@@ -13,25 +14,6 @@ use alrc_cpu_train::train::Trainer;
 use safetensors::{Dtype, SafeTensors};
 
 use super::{assert_close, rms, tolerance};
-
-/// The bounds that depend on the algorithm.
-pub(crate) struct Bounds {
-    later_loss: f64,
-    sgd_update: f64,
-}
-
-/// Every product of the definition.
-pub(crate) const DIRECT: Bounds =
-    Bounds { later_loss: tolerance::LATER_LOSS, sgd_update: tolerance::SGD_UPDATE };
-
-/// Winograd's F(4x4, 3x3).
-pub(crate) const WINOGRAD: Bounds =
-    Bounds { later_loss: tolerance::LATER_LOSS, sgd_update: tolerance::WINOGRAD_SGD_UPDATE };
-
-/// The same with the textbook's points.
-#[cfg(feature = "wgpu")]
-pub(crate) const TEXTBOOK: Bounds =
-    Bounds { later_loss: tolerance::TEXTBOOK_LATER_LOSS, sgd_update: tolerance::TEXTBOOK_SGD_UPDATE };
 
 /// A golden file.
 pub(crate) struct Golden {
@@ -113,9 +95,13 @@ pub(crate) fn channels_last(image: &[f32]) -> Vec<f32> {
 }
 
 /// Trains as the golden file did, with the options of `base` that do not determine the results.
-pub(crate) fn replay(golden: &Golden, base: Config, bounds: &Bounds) {
+pub(crate) fn replay(golden: &Golden, base: Config) {
     let config = golden.config(base);
-    let adam = config.optimizer == OptimizerKind::Adam;
+    let update_bound = match (config.optimizer, config.conv) {
+        (OptimizerKind::Adam, _) => tolerance::ADAM_UPDATE,
+        (OptimizerKind::Sgd, Algorithm::Auto | Algorithm::Winograd) => tolerance::WINOGRAD_SGD_UPDATE,
+        (OptimizerKind::Sgd, Algorithm::Direct | Algorithm::Reference) => tolerance::SGD_UPDATE,
+    };
     let mut trainer = Trainer::open(config, golden.dataset()).unwrap();
     let layout = trainer.network.layout().clone();
     checkpoint::read_parameters(&golden.path, &layout, &mut trainer.parameters).unwrap();
@@ -127,7 +113,7 @@ pub(crate) fn replay(golden: &Golden, base: Config, bounds: &Bounds) {
         };
         let close = |name: &str, actual: Vec<f32>| {
             let name = format!("step{step}.{name}");
-            let bound = if step == 0 { tolerance::LOSS } else { bounds.later_loss };
+            let bound = if step == 0 { tolerance::LOSS } else { tolerance::LATER_LOSS };
             assert_close(&name, &actual, &golden.values(&name), bound, bound);
         };
         close("raw_loss", column(&|image| image.raw_loss));
@@ -149,8 +135,7 @@ pub(crate) fn replay(golden: &Golden, base: Config, bounds: &Bounds) {
         let actual = part.to_file_order(&trainer.parameters[part.range.clone()]);
         let error = rms(actual.iter().zip(&after).map(|(&a, e)| f64::from(a) - e));
         let update = rms(after.iter().zip(&before).map(|(a, b)| a - b));
-        let bound = if adam { tolerance::ADAM_UPDATE } else { bounds.sgd_update };
-        assert!(error <= bound * update, "{}: error {error:e} of an update of {update:e}", part.name);
+        assert!(error <= update_bound * update, "{}: error {error:e} of an update of {update:e}", part.name);
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use wgpu::ComputePipeline;
 
 use super::device::Gpu;
+use crate::conv::winograd;
 use crate::data::SIDE;
 use crate::loss::{FACTOR, SQUARE_ROOT_FROM};
 use crate::model::CHANNELS;
@@ -59,7 +60,11 @@ pub(super) struct Kernels {
 
 impl Kernels {
     pub(super) fn new(gpu: &Gpu) -> Self {
-        let winograd = Module::new(gpu, include_str!("shaders/winograd.wgsl"), &[]);
+        let winograd = Module::new(
+            gpu,
+            include_str!("shaders/winograd.wgsl"),
+            &[("NOISE", format!("{:?}f", winograd::NOISE))],
+        );
         let activation = Module::new(gpu, include_str!("shaders/activation.wgsl"), &[]);
         let loss = Module::new(
             gpu,

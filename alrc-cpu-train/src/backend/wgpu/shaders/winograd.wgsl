@@ -17,63 +17,77 @@
 @group(0) @binding(4) var<storage, read> skip: array<f32>;
 @group(0) @binding(5) var<storage, read_write> mask: array<u32>;
 
+// The points are 0, +-1/sqrt(2), +-sqrt(2) and infinity, as on the processor (`conv/winograd`): the textbook's 0, +-1,
+// +-2 give four times the largest error. The even and the odd part of a polynomial serve both points of a pair.
+
+const P = 0.70710678118654752f;
+const Q = 1.4142135623730950f;
+
 alias Points = array<f32, 6>;
 
 // B^T x
 fn transform_input(x: Points) -> Points {
+    let even_p = x[4] - 2.0 * x[2];
+    let odd_p = P * (x[3] - 2.0 * x[1]);
+    let even_q = x[4] - 0.5 * x[2];
+    let odd_q = Q * (x[3] - 0.5 * x[1]);
     return Points(
-        4.0 * x[0] - 5.0 * x[2] + x[4],
-        -4.0 * (x[1] + x[2]) + x[3] + x[4],
-        4.0 * (x[1] - x[2]) - x[3] + x[4],
-        2.0 * (x[3] - x[1]) + x[4] - x[2],
-        2.0 * (x[1] - x[3]) + x[4] - x[2],
-        4.0 * x[1] - 5.0 * x[3] + x[5],
+        x[0] + x[4] - 2.5 * x[2],
+        even_p + odd_p,
+        even_p - odd_p,
+        even_q + odd_q,
+        even_q - odd_q,
+        x[1] + x[5] - 2.5 * x[3],
     );
 }
 
 // G w
 fn transform_weights(w: vec3<f32>) -> Points {
-    let even = (w.x + w.z) / 6.0;
-    let odd = w.y / 6.0;
-    let far_even = w.x / 24.0 + w.z / 6.0;
-    let far_odd = w.y / 12.0;
-    return Points(w.x / 4.0, -even - odd, -even + odd, far_even + far_odd, far_even - far_odd, w.z);
+    let even_p = -(2.0 * w.x + w.z) / 3.0;
+    let odd_p = -2.0 / 3.0 * P * w.y;
+    let even_q = w.x / 6.0 + w.z / 3.0;
+    let odd_q = Q / 6.0 * w.y;
+    return Points(w.x, even_p + odd_p, even_p - odd_p, even_q + odd_q, even_q - odd_q, w.z);
 }
 
 // A^T m
 fn transform_output(m: Points) -> vec4<f32> {
-    let near_sum = m[1] + m[2];
-    let near_difference = m[1] - m[2];
-    let far_sum = m[3] + m[4];
-    let far_difference = m[3] - m[4];
+    let even_p = m[1] + m[2];
+    let odd_p = m[1] - m[2];
+    let even_q = m[3] + m[4];
+    let odd_q = m[3] - m[4];
     return vec4<f32>(
-        m[0] + near_sum + far_sum,
-        near_difference + 2.0 * far_difference,
-        near_sum + 4.0 * far_sum,
-        near_difference + 8.0 * far_difference + m[5],
+        m[0] + (even_p + even_q),
+        P * odd_p + Q * odd_q,
+        0.5 * even_p + 2.0 * even_q,
+        0.5 * P * odd_p + 2.0 * Q * odd_q + m[5],
     );
 }
 
 // A y
 fn transform_output_gradient(y: vec4<f32>) -> Points {
-    let even = y.x + y.z;
-    let odd = y.y + y.w;
-    let far_even = y.x + 4.0 * y.z;
-    let far_odd = 2.0 * y.y + 8.0 * y.w;
-    return Points(y.x, even + odd, even - odd, far_even + far_odd, far_even - far_odd, y.w);
+    let even_p = y.x + 0.5 * y.z;
+    let odd_p = P * (y.y + 0.5 * y.w);
+    let even_q = y.x + 2.0 * y.z;
+    let odd_q = Q * (y.y + 2.0 * y.w);
+    return Points(y.x, even_p + odd_p, even_p - odd_p, even_q + odd_q, even_q - odd_q, y.w);
 }
 
 // G^T u
 fn transform_weight_gradient(u: Points) -> vec3<f32> {
+    let even_p = u[1] + u[2];
+    let odd_p = u[1] - u[2];
+    let even_q = u[3] + u[4];
+    let odd_q = u[3] - u[4];
     return vec3<f32>(
-        u[0] / 4.0 - (u[1] + u[2]) / 6.0 + (u[3] + u[4]) / 24.0,
-        (u[2] - u[1]) / 6.0 + (u[3] - u[4]) / 12.0,
-        (u[3] + u[4] - u[1] - u[2]) / 6.0 + u[5],
+        u[0] - 2.0 / 3.0 * even_p + even_q / 6.0,
+        Q / 6.0 * odd_q - 2.0 / 3.0 * P * odd_p,
+        (even_q - even_p) / 3.0 + u[5],
     );
 }
 
 // V from the input, or, for the input gradient, from the gradient of the output.
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn input_transform(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
@@ -108,7 +122,7 @@ fn input_transform(
 }
 
 // U from the weights, which lie in `source`, the arena of parameters.
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn weight_transform(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
@@ -140,7 +154,7 @@ fn weight_transform(
 }
 
 // The output from M, with bias, ReLU and skip connection; or the gradient of the input, with that of the skip.
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn output_transform(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
@@ -194,7 +208,7 @@ fn output_transform(
 }
 
 // A dy A^T of every tile, [36, tiles, out_channels].
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn output_gradient_transform(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
@@ -226,7 +240,7 @@ fn output_gradient_transform(
 }
 
 // Adds the gradient of the weights, from that of U, to `result`, the arena of gradients.
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn weight_gradient_transform(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
@@ -237,10 +251,12 @@ fn weight_gradient_transform(
         return;
     }
     var columns: array<vec3<f32>, 6>;
+    var largest = 0.0;
     for (var c = 0u; c < 6u; c++) {
         var u: Points;
         for (var r = 0u; r < 6u; r++) {
             u[r] = source[(6u * r + c) * points + index];
+            largest = max(largest, abs(u[r]));
         }
         columns[c] = transform_weight_gradient(u);
     }
@@ -249,7 +265,10 @@ fn weight_gradient_transform(
             columns[0][r], columns[1][r], columns[2][r], columns[3][r], columns[4][r], columns[5][r],
         ));
         for (var c = 0u; c < 3u; c++) {
-            result[layer.weights + (3u * r + c) * points + index] += dw[c];
+            // What is smaller is rounding error, by which Adam would move the weight: see `conv/winograd/weights.rs`.
+            if passes(abs(dw[c]) - NOISE * largest) {
+                result[layer.weights + (3u * r + c) * points + index] += dw[c];
+            }
         }
     }
 }

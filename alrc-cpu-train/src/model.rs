@@ -3,7 +3,9 @@
 //! For a trunk of width W: `conv_in` 5x5 3->W/2, `conv_up` 3x3 W/2->W, `res1`..`res3` of two 3x3 W->W each with the
 //! skip connection added after the second ReLU, `conv_down` 3x3 W->W/2, `conv_out` 5x5 W/2->3 without ReLU.
 
+use crate::config::Config;
 use crate::conv::{self, Algorithm, Backward, Convolution, Forward, InputGradient, Shape, Workspace};
+use crate::data::SIZE;
 use crate::parameters::Layout;
 use crate::random::{Purpose, Random};
 use crate::simd::InstructionSet;
@@ -86,6 +88,15 @@ impl Network {
         ];
         let layout = Layout::new(layers.iter().map(|layer| (layer.name, layer.shape)));
         Self { layers, layout, size }
+    }
+
+    /// The network that `config` describes.
+    ///
+    /// # Panics
+    /// Where `config` is not valid.
+    pub fn of(config: &Config) -> Self {
+        let set = config.instruction_set().expect("a valid configuration");
+        Self::new(config.width, SIZE, config.conv, set)
     }
 
     /// Where each parameter lies.

@@ -12,7 +12,7 @@ use crate::comm::fixed_order::PIECE;
 use crate::comm::{Communicator, Single};
 use crate::config::{Config, SumOrder};
 use crate::data::sampler::Sampler;
-use crate::data::{Dataset, SIZE, preprocess};
+use crate::data::{Dataset, preprocess};
 use crate::loss::ImageLoss;
 use crate::model::Network;
 use crate::optim::Optimizer;
@@ -81,9 +81,9 @@ impl Trainer {
     /// # Panics
     /// Where `config` is not valid.
     pub fn new(config: Config, dataset: impl Into<Arc<Dataset>>) -> Self {
-        let network = network(&config);
+        let network = Network::of(&config);
         let backend = Box::new(Cpu::new(&config, &network));
-        Self::with_backend(config, dataset.into(), network, backend)
+        Self::with_backend(config, dataset, network, backend)
     }
 
     /// The same on the backend that `config` names.
@@ -91,17 +91,19 @@ impl Trainer {
     /// # Panics
     /// Where `config` is not valid.
     pub fn open(config: Config, dataset: impl Into<Arc<Dataset>>) -> Result<Self, BackendError> {
-        let network = network(&config);
+        let network = Network::of(&config);
         let backend = backend::open(&config, &network)?;
-        Ok(Self::with_backend(config, dataset.into(), network, backend))
+        Ok(Self::with_backend(config, dataset, network, backend))
     }
 
-    fn with_backend(
+    /// The same on a backend for `config` and `network` that the caller has opened.
+    pub fn with_backend(
         config: Config,
-        dataset: Arc<Dataset>,
+        dataset: impl Into<Arc<Dataset>>,
         network: Network,
         backend: Box<dyn Backend>,
     ) -> Self {
+        let dataset = dataset.into();
         let parameters = network.initial_parameters(config.seed);
         Self {
             optimizer: Optimizer::new(config.optimizer, parameters.len()),
@@ -252,12 +254,6 @@ impl Trainer {
             preprocess::degrade(target, input);
         });
     }
-}
-
-/// The network that `config`, which must be valid, describes.
-fn network(config: &Config) -> Network {
-    let set = config.instruction_set().expect("a valid configuration");
-    Network::new(config.width, SIZE, config.conv, set)
 }
 
 /// Clips losses; without limits, only drops those that are not finite.

@@ -5,22 +5,27 @@ mod common;
 #[path = "common/ranks.rs"]
 mod ranks;
 
+use std::fs;
 use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
 
-use alrc_cpu_train::backend::wgpu::{Gpu, Method, WgpuConvolution};
-use alrc_cpu_train::backend::{BackendError, BackendKind};
+use alrc_cpu_train::backend::wgpu::{Gpu, Method, Wgpu, WgpuConvolution, adapter_names};
+use alrc_cpu_train::backend::{Backend, BackendError, BackendKind};
 use alrc_cpu_train::checkpoint;
 use alrc_cpu_train::config::Config;
 use alrc_cpu_train::conv::{Algorithm, Backward, Forward, InputGradient, Shape, reference};
 use alrc_cpu_train::data::synthetic;
 use alrc_cpu_train::data::{Dataset, RECORD_SIZE, Record};
+use alrc_cpu_train::experiment::run::{Run, RunError};
 use alrc_cpu_train::loss::Loss;
 use alrc_cpu_train::model::Network;
 use alrc_cpu_train::optim::{Optimizer, OptimizerKind};
 use alrc_cpu_train::random::{Purpose, Random};
 use alrc_cpu_train::record::summary::Counters;
+use alrc_cpu_train::signal::Stop;
 use alrc_cpu_train::tensor::ImageSize;
-use alrc_cpu_train::train::Trainer;
+use alrc_cpu_train::train::{StepRecord, Trainer};
 use common::golden::{replay, small};
 use common::{assert_close, tolerance};
 use ranks::on_ranks;
@@ -246,7 +251,7 @@ fn fifty_steps_follow_the_processor() {
         }
         assert!(clipped > 0, "no loss was clipped");
         let bound = tolerance::FIFTY_STEPS_LOSS;
-        assert_close("losses", &actual, &expected, bound, 10.0 * bound);
+        assert_close("losses", &actual, &expected, bound, tolerance::FIFTY_STEPS_LOSS_MAX);
     }
 }
 
@@ -348,17 +353,15 @@ fn a_non_finite_image_contributes_exactly_no_gradient() {
 /// A device that is lost gives an error, then and afterwards, and no panic.
 #[test]
 fn a_lost_device_is_an_error() {
-    use alrc_cpu_train::backend::{Backend, wgpu::Wgpu};
     let config = Config { width: 4, batch_size: 1, ..on_wgpu() };
-    let size = ImageSize { height: 32, width: 32 };
-    let network = Network::new(config.width, size, Algorithm::Auto, config.instruction_set().unwrap());
+    let network = Network::of(&config);
     let mut backend = Wgpu::new(&config, &network).unwrap();
     let parameters = network.initial_parameters(0);
     backend.upload(&parameters, &Optimizer::new(config.optimizer, parameters.len())).unwrap();
     backend.begin(0..1, None).unwrap();
     backend.accumulate(&network, &parameters, 0..1).unwrap();
     assert!(backend.losses().is_ok());
-    backend.lose_device();
+    backend.device_loss()();
     for _ in 0..2 {
         let error = match backend.accumulate(&network, &parameters, 0..1) {
             Ok(()) => backend.losses().unwrap_err(),
@@ -366,6 +369,63 @@ fn a_lost_device_is_an_error() {
         };
         assert!(!error.is_usage() && error.to_string().contains("--resume"), "{error}");
     }
+}
+
+/// A run whose device is lost keeps its last checkpoint, and goes on from there as if nothing had happened.
+#[test]
+fn a_run_survives_the_loss_of_its_device() {
+    let directory = tempfile::tempdir().unwrap();
+    let [whole, broken] = ["whole", "broken"].map(|name| directory.path().join(name));
+    let config = Config { width: 8, batch_size: 2, steps: 8, checkpoint_every: 3, threads: 1, ..on_wgpu() };
+    let dataset = Arc::new(Dataset { records: synthetic::generate(5).records[..16].to_vec() });
+    let finish = |run: Run| run.train(None, &Stop::default(), |_| {}).unwrap();
+    finish(Run::create(config.clone(), Arc::clone(&dataset), &whole).unwrap());
+
+    let mut run = Run::create(config.clone(), Arc::clone(&dataset), &broken).unwrap();
+    let network = Network::of(&config);
+    let backend = Wgpu::new(&config, &network).unwrap();
+    let lose = backend.device_loss();
+    run.trainer = Trainer::with_backend(config.clone(), Arc::clone(&dataset), network, Box::new(backend));
+    let observe = |record: &StepRecord| {
+        if record.step == 4 {
+            lose();
+        }
+    };
+    let error = run.train(None, &Stop::default(), observe).unwrap_err();
+    assert!(matches!(error, RunError::Backend(BackendError::Lost(_))) && !error.is_usage(), "{error}");
+    assert!(error.to_string().contains("go on from the last checkpoint with --resume"), "{error}");
+    let checkpoints: Vec<_> =
+        fs::read_dir(broken.join("checkpoints")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(checkpoints, ["step-00000003.safetensors"]);
+
+    finish(Run::resume(config, dataset, &broken).unwrap());
+    for file in ["losses.csv", "checkpoints/step-00000008.safetensors"] {
+        assert!(fs::read(whole.join(file)).unwrap() == fs::read(broken.join(file)).unwrap(), "{file}");
+    }
+}
+
+/// Lavapipe takes its memory from the process, whose memory a shell can limit: to less than half of what this network
+/// needs, but more than what the program needs before it.
+#[test]
+fn full_memory_is_an_error_before_anything_is_written() {
+    if !cfg!(target_os = "linux") || !adapter_names().iter().any(|name| name.contains("llvmpipe")) {
+        eprintln!("SKIPPED full_memory_is_an_error_before_anything_is_written: needs llvmpipe on Linux");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -v 1400000; exec \"$0\" \"$@\""])
+        .arg(assert_cmd::cargo::cargo_bin!("alrc-train"))
+        .args(["run", "--backend", "wgpu", "--adapter", "llvmpipe", "--threads", "1", "--out", "out"])
+        .args(["--width", "512", "--batch-size", "64", "--steps", "1"])
+        .envs([("LP_NUM_THREADS", "1"), ("MALLOC_ARENA_MAX", "1")])
+        .current_dir(&directory)
+        .output()
+        .unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("the adapter's memory is full; choose a smaller --batch-size"), "{message}");
+    assert_eq!(fs::read_dir(&directory).unwrap().count(), 0, "something was written");
 }
 
 /// Gradients that stay on a device are not summed over ranks.

@@ -13,11 +13,29 @@ use crate::backend::BackendError;
 /// Workgroups in one dimension of a dispatch, at most: what every adapter permits.
 const MAX_WORKGROUPS: usize = 65_535;
 
-/// An open device, its queue, and the first thing that went wrong.
+/// An open device, its queue, and what went wrong with them.
 pub struct Gpu {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
-    failure: Arc<Mutex<Option<BackendError>>>,
+    failure: Failure,
+}
+
+/// The first thing that went wrong; but the loss of the device is the reason for any other failure.
+#[derive(Clone, Default)]
+struct Failure(Arc<Mutex<Option<BackendError>>>);
+
+impl Failure {
+    fn note(&self, error: BackendError) {
+        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*first, &error) {
+            (None, _) | (Some(BackendError::Failed(_)), BackendError::Lost(_)) => *first = Some(error),
+            _ => {}
+        }
+    }
+
+    fn first(&self) -> Option<BackendError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// A kernel with its operands, ready to be enqueued.
@@ -78,16 +96,12 @@ impl Gpu {
         let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).map_err(|error| {
             BackendError::Refused { adapter: describe(adapter), problem: error.to_string() }
         })?;
-        let failure = Arc::new(Mutex::new(None));
-        let note = |failure: &Arc<Mutex<Option<BackendError>>>| {
-            let failure = Arc::clone(failure);
-            move |error| _ = failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error)
-        };
-        let lost = note(&failure);
-        device.set_device_lost_callback(move |_, message| lost(BackendError::Lost(message)));
-        let failed = note(&failure);
+        let failure = Failure::default();
+        let lost = failure.clone();
+        device.set_device_lost_callback(move |_, message| lost.note(BackendError::Lost(message)));
+        let failed = failure.clone();
         device.on_uncaptured_error(Arc::new(move |error| {
-            failed(match error {
+            failed.note(match error {
                 wgpu::Error::OutOfMemory { .. } => BackendError::OutOfMemory,
                 other => BackendError::Failed(other.to_string()),
             });
@@ -95,12 +109,13 @@ impl Gpu {
         Ok(Self { device, queue, failure })
     }
 
-    /// The first thing that went wrong since the device was opened.
+    /// What went wrong since the device was opened.
     pub(super) fn check(&self) -> Result<(), BackendError> {
-        match &*self.failure.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(error) => Err(error.clone()),
-            None => Ok(()),
+        if matches!(self.failure.first(), Some(BackendError::Failed(_))) {
+            // Where the device is lost, it may fail before it says so.
+            _ = self.device.poll(PollType::Poll);
         }
+        self.failure.first().map_or(Ok(()), Err)
     }
 
     /// Most bytes that a buffer may have.
@@ -117,7 +132,9 @@ impl Gpu {
         }
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
         let descriptor = BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
-        Ok(self.device.create_buffer(&descriptor))
+        let buffer = self.device.create_buffer(&descriptor);
+        self.check()?;
+        Ok(buffer)
     }
 
     /// A small buffer of constants.

@@ -112,10 +112,11 @@ impl Wgpu {
         Ok(wgpu)
     }
 
-    /// Makes the device fail as if it had been lost, for tests.
+    /// What makes the device fail as if it had been lost, for tests.
     #[doc(hidden)]
-    pub fn lose_device(&self) {
-        self.gpu.device.destroy();
+    pub fn device_loss(&self) -> impl Fn() + use<> {
+        let device = self.gpu.device.clone();
+        move || device.destroy()
     }
 }
 

@@ -6,9 +6,9 @@
 //! the state of ALRC and to report it.
 //!
 //! 3x3 layers use Winograd's F(4x4, 3x3) and matrix products (`winograd.wgsl`, `gemm.wgsl`), 5x5 layers plain loops
-//! (`direct.wgsl`); `--conv direct` and `--conv reference` use plain loops everywhere. Every sum is in a fixed order and
-//! nothing is added by atomics, so that results have the same bits run after run on one adapter. All arithmetic is f32; a
-//! loss beyond the range of f32 counts as infinite.
+//! (`direct.wgsl`); `--conv direct` and `--conv reference` use plain loops everywhere. Every sum is in a fixed order
+//! and nothing is added by atomics, so that results have the same bits run after run on one adapter. All arithmetic is
+//! f32; a loss beyond the range of f32 counts as infinite.
 
 mod convolution;
 mod device;

@@ -40,6 +40,7 @@ impl<F: Float> Alrc<F> {
     }
 
     /// A state from its plain numbers, in whatever way they were kept.
+    #[inline(always)]
     pub fn from_state(config: Config<F>, state: State<F>) -> Result<Self, ConfigError> {
         config.validate()?;
         state.validate(&config)?;

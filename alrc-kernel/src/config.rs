@@ -86,6 +86,7 @@ impl<F: Float> Default for Config<F> {
 
 impl<F: Float> Config<F> {
     /// Whether every parameter lies in its range; the error names the first that does not.
+    #[inline(always)]
     pub fn validate(&self) -> Result<(), ConfigError> {
         let from_0_to_1e9 = |parameter, value: F| {
             let is_permitted = value >= F::zero() && value <= F::from_f64(1e9) && value.is_finite();
@@ -107,6 +108,7 @@ impl<F: Float> Config<F> {
 }
 
 impl<F: Float> Start<F> {
+    #[inline(always)]
     fn validate(&self) -> Result<(), ConfigError> {
         match *self {
             Self::Estimate { mu1, mu2 } => {
@@ -134,6 +136,8 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
+    // Inlined, like those who call it: who only asks whether there is an error need not make one.
+    #[inline(always)]
     pub(crate) fn unless<F: Float>(
         is_permitted: bool,
         parameter: &'static str,

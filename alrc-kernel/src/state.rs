@@ -28,6 +28,7 @@ impl<F: Float> State<F> {
     }
 
     /// Whether steps can lead to this state; the error names the first number that is impossible.
+    #[inline(always)]
     pub(crate) fn validate(&self, config: &Config<F>) -> Result<(), ConfigError> {
         let bound = F::moment_bound() + F::moment_bound();
         let is_permitted = self.mean >= -bound && self.mean <= bound;

@@ -3,6 +3,7 @@
 //! `cargo +nightly fuzz run kernel` looks for bytes for which it does not; `cargo test --manifest-path fuzz/Cargo.toml`
 //! tries those of `seeds/` with any compiler.
 
+pub mod capi;
 pub mod checkpoint;
 pub mod cifar;
 pub mod config;

@@ -10,6 +10,11 @@ fn replay(target: &str, check: fn(&[u8])) {
 }
 
 #[test]
+fn capi() {
+    replay("capi", alrc_fuzz::capi::check);
+}
+
+#[test]
 fn checkpoint() {
     replay("checkpoint", alrc_fuzz::checkpoint::check);
 }

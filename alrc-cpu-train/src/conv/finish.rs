@@ -1,7 +1,10 @@
 //! What happens to a sum of products before it is stored: bias, ReLU with its mask, skip connection.
 
+use std::ops::Range;
+
 use super::mask;
-use crate::simd::Simd;
+use crate::simd::{Simd, prefetch};
+use crate::tensor::ALIGNMENT;
 
 /// Destination of a part of a batch (some pixels with all their channels) and what is done on the way there.
 #[derive(Debug)]
@@ -16,6 +19,27 @@ pub(super) struct Destination<'a> {
 }
 
 impl Destination<'_> {
+    /// Number of pixels.
+    pub(super) fn pixels(&self) -> usize {
+        self.output.len() / self.channels
+    }
+
+    /// Has the memory of some channels of some pixels fetched, while there are other things to do.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, pixels: Range<usize>, channels: Range<usize>) {
+        /// Floats of a cache line.
+        const LINE: usize = ALIGNMENT / size_of::<f32>();
+        for pixel in pixels {
+            for channel in channels.clone().step_by(LINE) {
+                let index = pixel * self.channels + channel;
+                prefetch(&self.output[index]);
+                if let Some(skip) = self.skip {
+                    prefetch(&skip[index]);
+                }
+            }
+        }
+    }
+
     /// Stores the sums of the channels from `channel` (a multiple of 8) on of pixel `pixel`.
     #[inline(always)]
     pub(super) fn store<S: Simd>(&mut self, simd: S, pixel: usize, channel: usize, sum: S::Vector) {

@@ -215,24 +215,12 @@ fn input_gradient(
     beta: f32,
     out: &mut [f32],
 ) {
-    let turned = turn(shape, weights);
+    let turned = shape.turn(weights);
     let shape = Shape { in_channels: shape.out_channels, out_channels: shape.in_channels, ..shape };
     let bands: Vec<_> = bands_mut(out, size, shape.out_channels).collect();
     bands.into_par_iter().enumerate().for_each(|(index, out)| {
         multiply_neighbourhoods(shape, size, &Band::new(index, size), output_gradient, &turned, beta, out);
     });
-}
-
-/// The weights turned by 180 degrees, `[kernel, kernel, out_channels, in_channels]`.
-fn turn(shape: Shape, weights: &[f32]) -> Vec<f32> {
-    let (inputs, outputs) = (shape.in_channels, shape.out_channels);
-    let mut turned = Vec::with_capacity(weights.len());
-    for tap in weights.chunks_exact(inputs * outputs).rev() {
-        for output in 0..outputs {
-            turned.extend((0..inputs).map(|input| tap[input * outputs + output]));
-        }
-    }
-    turned
 }
 
 /// Adds the gradient of the weights to `out`.

@@ -17,8 +17,10 @@
 //! Work is divided into pieces that do not depend on the number of threads, and no sum is split between pieces,
 //! so that every result has the same bits on any number of threads.
 
+pub mod direct;
 mod finish;
 pub mod gemm;
+mod images;
 mod mask;
 pub mod reference;
 pub mod winograd;
@@ -72,6 +74,19 @@ impl Shape {
     /// Bytes of the ReLU mask of one pixel.
     pub fn mask_bytes(self) -> usize {
         self.out_channels.div_ceil(8)
+    }
+
+    /// The weights turned by 180 degrees, `[kernel, kernel, out_channels, in_channels]`: those with which the input
+    /// gradient is a convolution of the output gradient.
+    fn turn(self, weights: &[f32]) -> Vec<f32> {
+        let (inputs, outputs) = (self.in_channels, self.out_channels);
+        let mut turned = Vec::with_capacity(weights.len());
+        for tap in weights.chunks_exact(inputs * outputs).rev() {
+            for output in 0..outputs {
+                turned.extend((0..inputs).map(|input| tap[input * outputs + output]));
+            }
+        }
+        turned
     }
 
     /// Multiplications and additions of one pass over one image, counted as direct convolution.
@@ -150,6 +165,7 @@ pub fn choose(algorithm: Algorithm, set: InstructionSet, shape: Shape) -> Box<dy
         Algorithm::Auto | Algorithm::Winograd if shape.kernel == 3 => {
             with_token!(set, |simd| Box::new(winograd::Winograd::new(simd, shape)))
         }
-        _ => Box::new(gemm::Gemm::new(shape)),
+        Algorithm::Direct if shape.kernel == 3 => Box::new(gemm::Gemm::new(shape)),
+        _ => with_token!(set, |simd| Box::new(direct::Direct::new(simd, shape))),
     }
 }

@@ -6,12 +6,13 @@
 
 use rayon::prelude::*;
 
+use super::TILE;
 use super::grid::Grid;
-use super::tiles::{self, Source};
+use super::tiles::{self, Layout};
 use super::weights::{self, transformed_len};
-use super::{FREQUENCIES, Images, TILE};
 use crate::conv::Shape;
-use crate::conv::workspace::Workspace;
+use crate::conv::images::Images;
+use crate::conv::workspace::{Workspace, with_scratch};
 use crate::simd::Simd;
 use crate::simd::product::{Left, Product, Right};
 
@@ -33,62 +34,73 @@ pub(super) fn add<S: Simd>(
     bias_gradient: &mut [f32],
     workspace: &mut Workspace,
 ) {
-    let images = input.values.len() / (grid.size.pixels() * shape.in_channels);
+    let images = input.count(grid.size);
     let band_rows = grid.band_rows(BAND_TILES);
-    let capacity = band_rows * grid.columns;
+    let tiles = band_rows * grid.columns;
     let held = IMAGES.min(images) * grid.rows.div_ceil(band_rows);
-    let (inputs, outputs) = (shape.in_channels.div_ceil(S::PANEL), shape.out_channels.div_ceil(S::PANEL));
-    let [v_len, m_len] = [inputs, outputs].map(|panels| FREQUENCIES * panels * capacity * S::PANEL);
-    let [v, m, bias_sums, transformed] =
-        workspace.lend([held * v_len, held * m_len, held * shape.out_channels, transformed_len::<S>(shape)]);
+    let [inputs, outputs] = [shape.in_channels, shape.out_channels].map(|c| Layout::new::<S>(c, tiles));
+    let [v, m, bias_sums, transformed] = workspace.lend([
+        held * inputs.len(),
+        held * outputs.len(),
+        held * shape.out_channels,
+        transformed_len::<S>(shape),
+    ]);
 
     for first in (0..images).step_by(IMAGES) {
         let bands: Vec<_> = grid.bands(first..(first + IMAGES).min(images), band_rows).collect();
         let segments = bands.len();
         bands
             .into_par_iter()
-            .zip(v.par_chunks_exact_mut(v_len))
-            .zip(m.par_chunks_exact_mut(m_len))
+            .zip(v.par_chunks_exact_mut(inputs.len()))
+            .zip(m.par_chunks_exact_mut(outputs.len()))
             .zip(bias_sums.par_chunks_exact_mut(shape.out_channels))
             .with_max_len(1)
             .for_each(|(((band, v), m), bias_sums)| {
-                let input = input.image(grid, band.image);
-                let gradient = output_gradient.image(grid, band.image);
-                simd.run(
-                    #[inline(always)]
-                    || {
-                        tiles::transform_input(simd, grid, band.rows.clone(), input, capacity, v);
-                        tiles::transform_output_gradient(
-                            simd,
-                            grid,
-                            band.rows.clone(),
-                            gradient,
-                            capacity,
-                            m,
+                let input = input.image(grid.size, band.image);
+                let gradient = output_gradient.image(grid.size, band.image);
+                with_scratch(
+                    [tiles::strip_len::<S>(grid, shape.in_channels.max(shape.out_channels))],
+                    |[strip]| {
+                        simd.run(
+                            #[inline(always)]
+                            || {
+                                let rows = || band.rows.clone();
+                                tiles::transform_input(simd, grid, rows(), input, inputs, v, strip);
+                                tiles::transform_output_gradient(
+                                    simd,
+                                    grid,
+                                    rows(),
+                                    gradient,
+                                    outputs,
+                                    m,
+                                    strip,
+                                );
+                                let last_row = (band.rows.end * TILE).min(grid.size.height);
+                                let pixels =
+                                    band.rows.start * TILE * grid.size.width..last_row * grid.size.width;
+                                gradient.sum_pixels(simd, pixels, bias_sums);
+                            },
                         );
-                        let last_row = (band.rows.end * TILE).min(grid.size.height);
-                        let pixels = band.rows.start * TILE * grid.size.width..last_row * grid.size.width;
-                        sum_pixels(simd, gradient, pixels, bias_sums);
                     },
                 );
             });
-        transformed.par_chunks_exact_mut(inputs * S::PANEL * S::PANEL).enumerate().for_each(
+        transformed.par_chunks_exact_mut(inputs.panels * S::PANEL * S::PANEL).enumerate().for_each(
             |(index, sums)| {
-                let (frequency, output) = (index / outputs, index % outputs);
+                let (frequency, output) = (index / outputs.panels, index % outputs.panels);
                 for (input, sums) in sums.chunks_exact_mut(S::PANEL * S::PANEL).enumerate() {
                     simd.product(Product {
                         rows: S::PANEL,
                         segments,
-                        depth: capacity,
+                        depth: tiles,
                         a: Left {
-                            values: &v[(frequency * inputs + input) * capacity * S::PANEL..],
+                            values: &v[frequency * inputs.frequency + input * inputs.panel..],
                             row: 1,
-                            segment: v_len,
+                            segment: inputs.len(),
                             depth: S::PANEL,
                         },
                         b: Right {
-                            values: &m[(frequency * outputs + output) * capacity * S::PANEL..],
-                            segment: m_len,
+                            values: &m[frequency * outputs.frequency + output * outputs.panel..],
+                            segment: outputs.len(),
                         },
                         c: sums,
                         accumulate: first > 0,
@@ -103,16 +115,4 @@ pub(super) fn add<S: Simd>(
         }
     }
     weights::add_weight_gradient(simd, shape, transformed, weight_gradient);
-}
-
-/// The sum over pixels.
-#[inline(always)]
-fn sum_pixels<S: Simd>(simd: S, source: Source<'_>, pixels: std::ops::Range<usize>, sums: &mut [f32]) {
-    for channel in (0..source.channels).step_by(S::LANES) {
-        let mut sum = simd.splat(0.0);
-        for pixel in pixels.clone() {
-            sum = simd.add(sum, source.load(simd, pixel, channel));
-        }
-        simd.store(sum, &mut sums[channel..]);
-    }
 }

@@ -42,18 +42,6 @@ impl Grid {
         })
     }
 
-    /// Cuts images with `per_pixel` values a pixel into what belongs to each band.
-    pub(super) fn bands_mut<T>(
-        self,
-        images: &mut [T],
-        per_pixel: usize,
-        band_rows: usize,
-    ) -> impl Iterator<Item = &mut [T]> {
-        images
-            .chunks_mut(self.size.pixels() * per_pixel)
-            .flat_map(move |image| image.chunks_mut(band_rows * TILE * self.size.width * per_pixel))
-    }
-
     /// The tiles (row, column) of `rows`, in order.
     pub(super) fn tiles(self, rows: Range<usize>) -> impl Iterator<Item = (usize, usize)> {
         rows.flat_map(move |row| (0..self.columns).map(move |column| (row, column)))

@@ -9,12 +9,13 @@ mod weights;
 use rayon::prelude::*;
 
 use super::finish::Destination;
+use super::images::{Images, Output, Source};
 use super::workspace::{Workspace, with_scratch};
 use super::{Backward, Convolution, Forward, InputGradient, Shape};
 use crate::simd::Simd;
 use crate::simd::product::{Left, Product, Right};
 use grid::{Band, Grid};
-use tiles::Source;
+use tiles::Layout;
 #[cfg(feature = "wgpu")]
 pub(crate) use weights::NOISE;
 
@@ -92,59 +93,16 @@ impl<S: Simd> Convolution for Winograd<S> {
     }
 }
 
-/// A batch of images to be read.
-#[derive(Clone, Copy, Debug)]
-struct Images<'a> {
-    channels: usize,
-    /// `[images, height, width, channels]`.
-    values: &'a [f32],
-    /// Where they are to be read as they are; elsewhere they are taken to be zero.
-    masks: Option<&'a [u8]>,
-}
-
-impl<'a> Images<'a> {
-    fn image(self, grid: Grid, index: usize) -> Source<'a> {
-        let pixels = grid.size.pixels();
-        let (values, bytes) = (pixels * self.channels, pixels * self.channels.div_ceil(8));
-        Source {
-            channels: self.channels,
-            image: &self.values[index * values..][..values],
-            mask: self.masks.map(|masks| &masks[index * bytes..][..bytes]),
-        }
-    }
-}
-
-/// A batch of images to be written; see [`Destination`].
-#[derive(Debug)]
-struct Output<'a> {
-    channels: usize,
-    bias: Option<&'a [f32]>,
-    skip: Option<&'a [f32]>,
-    masks: Option<&'a mut [u8]>,
-    values: &'a mut [f32],
-}
-
 /// Convolves images with transformed weights, band by band.
 fn convolve<S: Simd>(simd: S, grid: Grid, input: Images<'_>, transformed: &[f32], output: Output<'_>) {
-    let Output { channels, bias, skip, masks, values } = output;
-    let images = values.len() / (grid.size.pixels() * channels);
+    let images = input.count(grid.size);
     // Enough bands for every thread to get some; which tiles share a band does not change their values.
     let tiles = images * grid.rows * grid.columns / (2 * rayon::current_num_threads());
     let band_rows = grid.band_rows(tiles.min(BAND_TILES));
-    let mut masks = masks.map(|masks| grid.bands_mut(masks, channels.div_ceil(8), band_rows));
-    let mut first = 0;
-    let bands: Vec<_> = grid
-        .bands(0..images, band_rows)
-        .zip(grid.bands_mut(values, channels, band_rows))
-        .map(|(band, output)| {
-            let skip = skip.map(|skip| &skip[first..][..output.len()]);
-            first += output.len();
-            let mask = masks.as_mut().and_then(Iterator::next);
-            (band, Destination { channels, bias, skip, mask, output })
-        })
-        .collect();
+    let bands: Vec<_> =
+        grid.bands(0..images, band_rows).zip(output.bands(grid.size, band_rows * TILE)).collect();
     bands.into_par_iter().with_max_len(1).for_each(|(band, destination)| {
-        let source = input.image(grid, band.image);
+        let source = input.image(grid.size, band.image);
         convolve_band(simd, grid, band, source, transformed, destination);
     });
 }
@@ -159,30 +117,48 @@ fn convolve_band<S: Simd>(
     mut destination: Destination<'_>,
 ) {
     let tiles = band.rows.len() * grid.columns;
-    let (segments, padded) = (source.channels.div_ceil(S::PANEL), source.channels.next_multiple_of(S::PANEL));
-    let (matrix, strip) = (tiles * S::PANEL, padded * S::PANEL);
-    with_scratch([FREQUENCIES * segments * matrix, FREQUENCIES * matrix], |[v, m]| {
-        simd.run(
-            #[inline(always)]
-            || tiles::transform_input(simd, grid, band.rows.clone(), source, tiles, v),
-        );
-        for (panel, u) in transformed.chunks_exact(FREQUENCIES * strip).enumerate() {
-            let operands = v.chunks_exact(segments * matrix).zip(u.chunks_exact(strip));
-            for ((v, u), m) in operands.zip(m.chunks_exact_mut(matrix)) {
-                simd.product(Product {
-                    rows: tiles,
-                    segments,
-                    depth: S::PANEL,
-                    a: Left { values: v, row: S::PANEL, segment: matrix, depth: 1 },
-                    b: Right { values: u, segment: S::PANEL * S::PANEL },
-                    c: m,
-                    accumulate: false,
-                });
-            }
+    let (inputs, outputs) = (Layout::new::<S>(source.channels, tiles), Layout::new::<S>(S::PANEL, tiles));
+    let matrix = inputs.panels * S::PANEL * S::PANEL;
+    with_scratch(
+        [inputs.len(), outputs.len(), tiles::strip_len::<S>(grid, source.channels)],
+        |[v, m, strip]| {
             simd.run(
                 #[inline(always)]
-                || tiles::transform_output(simd, grid, band.rows.clone(), panel, m, &mut destination),
+                || tiles::transform_input(simd, grid, band.rows.clone(), source, inputs, v, strip),
             );
-        }
-    });
+            for (panel, u) in transformed.chunks_exact(FREQUENCIES * matrix).enumerate() {
+                let channels = panel * S::PANEL..destination.channels.min((panel + 1) * S::PANEL);
+                let operands = v.chunks_exact(inputs.frequency).zip(u.chunks_exact(matrix));
+                let products = operands.zip(m.chunks_exact_mut(outputs.frequency));
+                for (frequency, ((v, u), m)) in products.enumerate() {
+                    // By the time that the products are done, the output is at hand.
+                    let pixels = |frequency| destination.pixels() * frequency / FREQUENCIES;
+                    destination.prefetch(pixels(frequency)..pixels(frequency + 1), channels.clone());
+                    simd.product(Product {
+                        rows: tiles,
+                        segments: inputs.panels,
+                        depth: S::PANEL,
+                        a: Left { values: v, row: S::PANEL, segment: inputs.panel, depth: 1 },
+                        b: Right { values: u, segment: S::PANEL * S::PANEL },
+                        c: m,
+                        accumulate: false,
+                    });
+                }
+                simd.run(
+                    #[inline(always)]
+                    || {
+                        tiles::transform_output(
+                            simd,
+                            grid,
+                            band.rows.clone(),
+                            panel,
+                            outputs,
+                            m,
+                            &mut destination,
+                        );
+                    },
+                );
+            }
+        },
+    );
 }

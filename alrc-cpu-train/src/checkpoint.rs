@@ -210,6 +210,7 @@ pub fn restore_bytes(bytes: &[u8], path: &Path, trainer: &mut Trainer) -> Result
         *alrc = Alrc::from_bytes(snapshot.data()).map_err(|error| damaged(format!("{SNAPSHOT}: {error}")))?;
     }
     trainer.step = metadata.step;
+    trainer.state_changed();
     Ok(metadata.counters)
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use toml::Table;
 
+use crate::backend::BackendKind;
 use crate::conv::Algorithm;
 use crate::data::sampler::Order;
 use crate::loss::Loss;
@@ -91,6 +92,12 @@ pub struct Config {
     /// Order in which the gradients of a batch are summed.
     #[serde(default)]
     pub sum_order: SumOrder,
+    /// Where the arithmetic is done.
+    #[serde(default)]
+    pub backend: BackendKind,
+    /// Part of the name of the graphics adapter to use; none: the most powerful one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub adapter: Option<String>,
     /// Augmentation.
     pub augment: Switch,
     /// Order of the images.
@@ -124,6 +131,8 @@ impl Default for Config {
             conv: Algorithm::Auto,
             simd: simd::Choice::Auto,
             sum_order: SumOrder::Fast,
+            backend: BackendKind::Cpu,
+            adapter: None,
             augment: Switch::On,
             order: Order::Shuffled,
             init: None,
@@ -132,8 +141,19 @@ impl Default for Config {
 }
 
 /// Options that a resumed run may change: those that do not determine its results, or only how they are rounded.
-const NEUTRAL: [&str; 9] =
-    ["data", "init", "steps", "threads", "conv", "simd", "sum-order", "checkpoint-every", "keep"];
+const NEUTRAL: [&str; 11] = [
+    "data",
+    "init",
+    "steps",
+    "threads",
+    "conv",
+    "simd",
+    "sum-order",
+    "backend",
+    "adapter",
+    "checkpoint-every",
+    "keep",
+];
 
 /// Options in which ranks that train together may differ.
 const OWN: [&str; 4] = ["data", "init", "threads", "keep"];
@@ -211,7 +231,8 @@ impl Config {
     /// This configuration with the options of `table` instead of its own; they need not lie in their ranges.
     pub fn with(&self, table: &Table) -> Result<Self, TableError> {
         let mut merged = self.to_table();
-        let known = Self { init: Some(PathBuf::new()), ..self.clone() }.to_table();
+        let known =
+            Self { init: Some(PathBuf::new()), adapter: Some(String::new()), ..self.clone() }.to_table();
         for (name, value) in table {
             if !known.contains_key(name) {
                 let similarity = |known: &&String| (1e6 * strsim::jaro_winkler(known, name)) as u32;

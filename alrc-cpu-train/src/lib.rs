@@ -7,6 +7,7 @@
 //! A run is a function of its [`config::Config`]: the same bits for any number of threads.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
+pub mod backend;
 pub mod checkpoint;
 pub mod cli;
 pub mod comm;

@@ -6,10 +6,10 @@ use num_traits::Float;
 use serde::{Deserialize, Serialize};
 
 /// Factor of the mean error.
-const FACTOR: f64 = 25.0;
+pub(crate) const FACTOR: f64 = 25.0;
 
 /// Raw losses from here on are replaced by their square roots.
-const SQUARE_ROOT_FROM: f64 = 50.0;
+pub(crate) const SQUARE_ROOT_FROM: f64 = 50.0;
 
 /// The power of the error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -45,7 +45,7 @@ impl ImageLoss {
 }
 
 impl Loss {
-    fn power(self) -> i32 {
+    pub(crate) fn power(self) -> i32 {
         match self {
             Self::Squared => 2,
             Self::Quartic => 4,

@@ -3,7 +3,9 @@
 //! For a trunk of width W: `conv_in` 5x5 3->W/2, `conv_up` 3x3 W/2->W, `res1`..`res3` of two 3x3 W->W each with the
 //! skip connection added after the second ReLU, `conv_down` 3x3 W->W/2, `conv_out` 5x5 W/2->3 without ReLU.
 
+use crate::config::Config;
 use crate::conv::{self, Algorithm, Backward, Convolution, Forward, InputGradient, Shape, Workspace};
+use crate::data::SIZE;
 use crate::parameters::Layout;
 use crate::random::{Purpose, Random};
 use crate::simd::InstructionSet;
@@ -13,7 +15,7 @@ use crate::tensor::{Buffer, ImageSize, Tensor, zeros};
 pub const CHANNELS: usize = 3;
 
 /// Steps of the forward pass; the numbers are those of layers.
-const BLOCKS: [Block; 7] = [
+pub(crate) const BLOCKS: [Block; 7] = [
     Block::Plain(0),
     Block::Plain(1),
     Block::Residual(2, 3),
@@ -24,7 +26,8 @@ const BLOCKS: [Block; 7] = [
 ];
 
 #[derive(Clone, Copy)]
-enum Block {
+pub(crate) enum Block {
+    /// One layer.
     Plain(usize),
     /// Two layers and a connection that skips them.
     Residual(usize, usize),
@@ -87,6 +90,15 @@ impl Network {
         Self { layers, layout, size }
     }
 
+    /// The network that `config` describes.
+    ///
+    /// # Panics
+    /// Where `config` is not valid.
+    pub fn of(config: &Config) -> Self {
+        let set = config.instruction_set().expect("a valid configuration");
+        Self::new(config.width, SIZE, config.conv, set)
+    }
+
     /// Where each parameter lies.
     pub fn layout(&self) -> &Layout {
         &self.layout
@@ -95,6 +107,11 @@ impl Network {
     /// Name and implementation of every layer.
     pub fn implementations(&self) -> impl Iterator<Item = (&'static str, String)> {
         self.layers.iter().map(|layer| (layer.name, layer.convolution.name()))
+    }
+
+    /// Shape of every layer, and whether it has a ReLU.
+    pub fn shapes(&self) -> impl Iterator<Item = (Shape, bool)> {
+        self.layers.iter().map(|layer| (layer.shape, layer.relu))
     }
 
     /// Multiplications and additions of a training step on one image, counted as direct convolution: a forward pass

@@ -77,6 +77,15 @@ impl Optimizer {
         moments.into_iter().flatten()
     }
 
+    /// The same, to write.
+    pub fn moments_mut(&mut self) -> impl Iterator<Item = &mut Buffer> {
+        let moments = match self {
+            Self::Sgd => [None, None],
+            Self::Adam { first_moment, second_moment } => [Some(first_moment), Some(second_moment)],
+        };
+        moments.into_iter().flatten()
+    }
+
     /// Moves the parameters against the gradient; `step` counts from 0.
     pub fn update(&mut self, step: u64, learning_rate: f32, parameters: &mut [f32], gradient: &[f32]) {
         let pieces = parameters.par_chunks_mut(PIECE).zip(gradient.par_chunks(PIECE));
@@ -101,17 +110,19 @@ impl Optimizer {
 /// m <- b1 m + (1 - b1) g;   v <- b2 v + (1 - b2) g^2
 /// p <- p - rate / (1 - b1^t) m / (sqrt(v / (1 - b2^t)) + epsilon)
 /// ```
-struct Adam {
-    rate: f32,
-    root_correction: f32,
+pub(crate) struct Adam {
+    /// Learning rate / (1 - b1^t).
+    pub(crate) rate: f32,
+    /// 1 / sqrt(1 - b2^t).
+    pub(crate) root_correction: f32,
 }
 
 impl Adam {
-    const BETA1: f32 = 0.9;
-    const BETA2: f32 = 0.999;
-    const EPSILON: f32 = 1e-8;
+    pub(crate) const BETA1: f32 = 0.9;
+    pub(crate) const BETA2: f32 = 0.999;
+    pub(crate) const EPSILON: f32 = 1e-8;
 
-    fn new(step: u64, learning_rate: f32) -> Self {
+    pub(crate) fn new(step: u64, learning_rate: f32) -> Self {
         let correction = |beta: f64| 1.0 - beta.powf(step as f64 + 1.0);
         Self {
             rate: (f64::from(learning_rate) / correction(0.9)) as f32,

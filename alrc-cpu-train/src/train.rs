@@ -6,24 +6,18 @@ use std::sync::Arc;
 use alrc_kernel::{Alrc, BatchSums, Limits};
 use rayon::prelude::*;
 
-use crate::comm::fixed_order::{PIECE, PieceSums};
-use crate::comm::{Communicator, GradientSum, Single};
+use crate::backend::cpu::Cpu;
+use crate::backend::{self, Backend, BackendError};
+use crate::comm::fixed_order::PIECE;
+use crate::comm::{Communicator, Single};
 use crate::config::{Config, SumOrder};
-use crate::conv::Workspace;
 use crate::data::sampler::Sampler;
-use crate::data::{Dataset, SIDE, preprocess};
+use crate::data::{Dataset, preprocess};
 use crate::loss::ImageLoss;
-use crate::model::{Activations, CHANNELS, Gradients, Network};
+use crate::model::Network;
 use crate::optim::Optimizer;
 use crate::random::{Purpose, Random};
-use crate::tensor::{Buffer, ImageSize, Tensor};
-
-/// Size of every image.
-const SIZE: ImageSize = ImageSize { height: SIDE, width: SIDE };
-
-/// Most images that go through the network together. Larger batches go through in groups, so that memory does not
-/// grow with the batch; this is possible because a step's limit is known before its losses.
-const GROUP: usize = 16;
+use crate::tensor::Buffer;
 
 /// A network in training.
 pub struct Trainer {
@@ -31,9 +25,9 @@ pub struct Trainer {
     pub config: Config,
     /// The network.
     pub network: Network,
-    /// Its parameters.
+    /// Its parameters; on a backend with memory of its own, as of the last [`fetch`](Self::fetch).
     pub parameters: Buffer,
-    /// The optimiser.
+    /// The optimiser; likewise.
     pub optimizer: Optimizer,
     /// The clipping, if it is on.
     pub alrc: Option<Alrc<f32>>,
@@ -41,13 +35,10 @@ pub struct Trainer {
     pub step: u64,
     dataset: Arc<Dataset>,
     sampler: Sampler,
-    activations: Activations,
-    gradients: Gradients,
-    targets: Tensor,
-    parameter_gradients: Buffer,
-    workspace: Workspace,
     communicator: Arc<dyn Communicator>,
-    gradient_sum: GradientSum,
+    backend: Box<dyn Backend>,
+    /// Whether the backend has the parameters and the optimiser's state.
+    is_uploaded: bool,
 }
 
 /// What one step did.
@@ -85,29 +76,43 @@ pub struct ImageRecord {
 }
 
 impl Trainer {
-    /// A network before its first step, on at least one image.
+    /// A network before its first step on the processor, whatever backend `config` names, on at least one image.
     ///
     /// # Panics
     /// Where `config` is not valid.
     pub fn new(config: Config, dataset: impl Into<Arc<Dataset>>) -> Self {
+        let network = Network::of(&config);
+        let backend = Box::new(Cpu::new(&config, &network));
+        Self::with_backend(config, dataset, network, backend)
+    }
+
+    /// The same on the backend that `config` names.
+    ///
+    /// # Panics
+    /// Where `config` is not valid.
+    pub fn open(config: Config, dataset: impl Into<Arc<Dataset>>) -> Result<Self, BackendError> {
+        let network = Network::of(&config);
+        let backend = backend::open(&config, &network)?;
+        Ok(Self::with_backend(config, dataset, network, backend))
+    }
+
+    /// The same on a backend for `config` and `network` that the caller has opened.
+    pub fn with_backend(
+        config: Config,
+        dataset: impl Into<Arc<Dataset>>,
+        network: Network,
+        backend: Box<dyn Backend>,
+    ) -> Self {
         let dataset = dataset.into();
-        let set = config.instruction_set().expect("a valid configuration");
-        let network = Network::new(config.width, SIZE, config.conv, set);
         let parameters = network.initial_parameters(config.seed);
-        let group = config.batch_size.min(GROUP);
-        let communicator = Arc::new(Single);
         Self {
             optimizer: Optimizer::new(config.optimizer, parameters.len()),
             alrc: config.alrc().and_then(|alrc| Alrc::new(alrc).ok()),
             step: 0,
             sampler: Sampler::new(config.order, config.seed, dataset.records.len()),
-            activations: network.activations(group),
-            gradients: network.gradients(group),
-            targets: Tensor::zeros(group, SIZE, CHANNELS),
-            parameter_gradients: network.layout().zeros(),
-            workspace: Workspace::default(),
-            gradient_sum: GradientSum::new(communicator.clone(), network.layout(), false),
-            communicator,
+            communicator: Arc::new(Single),
+            backend,
+            is_uploaded: false,
             config,
             dataset,
             network,
@@ -116,68 +121,51 @@ impl Trainer {
     }
 
     /// Makes this one of several ranks that train together; all must be in the same state. With `overlap`, gradients
-    /// are summed while the backward pass goes on.
-    pub fn join(&mut self, communicator: Arc<dyn Communicator>, overlap: bool) {
-        self.gradient_sum = GradientSum::new(Arc::clone(&communicator), self.network.layout(), overlap);
+    /// are summed while the backward pass goes on. An error where the backend cannot have company.
+    pub fn join(&mut self, communicator: Arc<dyn Communicator>, overlap: bool) -> Result<(), BackendError> {
+        self.backend.join(Arc::clone(&communicator), overlap)?;
         self.communicator = communicator;
+        Ok(())
+    }
+
+    /// One step on the processor, where none can fail; elsewhere use [`try_step`](Self::try_step).
+    ///
+    /// # Panics
+    /// If the backend fails.
+    pub fn step(&mut self) -> StepRecord {
+        self.try_step().expect("a step on the processor does not fail")
     }
 
     /// One step: forward, loss, clipping, backward, update. Each rank takes a part of the batch; all return the same.
-    pub fn step(&mut self) -> StepRecord {
+    /// After an error the trainer is of no more use.
+    pub fn try_step(&mut self) -> Result<StepRecord, BackendError> {
         let batch_size = self.config.batch_size;
         let limits = self.alrc.map(|alrc| alrc.limits());
         let part = self.part();
-        let most = self.most_in_group();
-        let mut losses = Vec::with_capacity(part.len());
-        let mut pieces = (self.config.sum_order == SumOrder::Fixed).then(|| PieceSums::new(batch_size));
+        if !self.is_uploaded {
+            self.backend.upload(&self.parameters, &self.optimizer)?;
+            self.is_uploaded = true;
+        }
 
-        self.parameter_gradients.fill(0.0);
-        for first in part.clone().step_by(most) {
-            let group = most.min(part.end - first);
-            let is_last_group = first + group == part.end;
-            self.load(self.step * batch_size as u64 + first as u64, group);
-            self.network.forward(&self.parameters, group, &mut self.activations, &mut self.workspace);
-            let group_losses = self.losses(group);
-            self.differentiate_losses(&group_losses, &clip(&group_losses, limits).0);
-            self.network.backward(
-                &self.parameters,
-                group,
-                &self.activations,
-                &mut self.gradients,
-                &mut self.parameter_gradients,
-                &mut self.workspace,
-                |start, gradient| {
-                    if is_last_group && pieces.is_none() {
-                        self.gradient_sum.finished_from(start, gradient);
-                    }
-                },
-            );
-            losses.extend(group_losses);
-            if let Some(pieces) = &mut pieces {
-                pieces.add(first, &self.parameter_gradients);
-                self.parameter_gradients.fill(0.0);
-            }
+        self.backend.begin(part.clone(), limits)?;
+        for first in part.clone().step_by(self.backend.group()) {
+            let group = first..part.end.min(first + self.backend.group());
+            self.load(self.step * batch_size as u64 + first as u64, group.len());
+            self.backend.accumulate(&self.network, &self.parameters, group)?;
         }
-        match pieces {
-            Some(pieces) => {
-                let layout = self.network.layout();
-                pieces.complete(&*self.communicator, layout, &mut self.parameter_gradients);
-            }
-            None => self.gradient_sum.complete(&mut self.parameter_gradients),
-        }
+        let learning_rate =
+            self.config.schedule.learning_rate(self.config.learning_rate, self.step, batch_size);
+        self.backend.update(self.step, learning_rate, &mut self.parameters, &mut self.optimizer)?;
 
         // Every rank has the losses of the whole batch, in its order: the same state on all, however many they are.
+        let losses = self.backend.losses()?;
         let (images, sums) = clip(&self.gather(&losses), limits);
         if let Some(alrc) = &mut self.alrc {
             alrc.update(&sums);
         }
-        let learning_rate =
-            self.config.schedule.learning_rate(self.config.learning_rate, self.step, batch_size);
-        self.optimizer.update(self.step, learning_rate, &mut self.parameters, &self.parameter_gradients);
-
         let record = StepRecord::new(self.step, limits, &sums, learning_rate, images);
         self.step += 1;
-        record
+        Ok(record)
     }
 
     /// The images of a batch that are this rank's: equal parts but for one image, larger ones first, so that rank 0
@@ -197,14 +185,6 @@ impl Trainer {
         }
     }
 
-    /// The most images that go through the network together.
-    fn most_in_group(&self) -> usize {
-        match self.config.sum_order {
-            SumOrder::Fast => GROUP,
-            SumOrder::Fixed => PIECE,
-        }
-    }
-
     /// The losses of the whole batch, from those of this rank's part.
     fn gather(&self, losses: &[ImageLoss]) -> Vec<ImageLoss> {
         let own: Vec<u8> = losses.iter().flat_map(|loss| loss.raw.to_le_bytes()).collect();
@@ -213,9 +193,24 @@ impl Trainer {
         raw.map(|&raw| ImageLoss::of_raw(f64::from_le_bytes(raw))).collect()
     }
 
-    /// The gradient of the last step's mean clipped loss, of the whole batch, in the layout of the parameters.
+    /// Brings parameters, the optimiser's state, the last gradient and the last samples here from the backend's own
+    /// memory; on the processor there is nothing to do.
+    pub fn fetch(&mut self) -> Result<(), BackendError> {
+        if self.is_uploaded {
+            self.backend.fetch(&mut self.parameters, &mut self.optimizer)?;
+        }
+        Ok(())
+    }
+
+    /// To be called when parameters or optimiser were changed after a step: the next step starts from them.
+    pub fn state_changed(&mut self) {
+        self.is_uploaded = false;
+    }
+
+    /// The gradient of the last step's mean clipped loss, of the whole batch, in the layout of the parameters, as of
+    /// the last [`fetch`](Self::fetch).
     pub fn parameter_gradients(&self) -> &[f32] {
-        &self.parameter_gradients
+        self.backend.parameter_gradients()
     }
 
     /// The images.
@@ -231,25 +226,22 @@ impl Trainer {
 
     /// Images in the last group of a step on this rank, which must have one.
     pub fn last_group(&self) -> usize {
-        (self.part().len() - 1) % self.most_in_group() + 1
+        (self.part().len() - 1) % self.backend.group() + 1
     }
 
     /// Input, output and target of image `index` of the last step's last group, `[rows, columns, channels]`.
     pub fn sample(&self, index: usize) -> [&[f32]; 3] {
-        [
-            self.activations.input.image(index),
-            self.activations.output().image(index),
-            self.targets.image(index),
-        ]
+        self.backend.sample(index)
     }
 
     /// Brings `group` images, from sample number `first` of the run on, into the network's form.
     fn load(&mut self, first: u64, group: usize) {
         let chosen: Vec<_> =
             (first..first + group as u64).map(|sample| (sample, self.sampler.image(sample))).collect();
-        let image_len = self.targets.image_len();
-        let inputs = self.activations.input.images_mut(0..group).par_chunks_exact_mut(image_len);
-        let targets = self.targets.images_mut(0..group).par_chunks_exact_mut(image_len);
+        let [inputs, targets] = self.backend.batch_mut().map(|tensor| {
+            let image_len = tensor.image_len();
+            tensor.images_mut(0..group).par_chunks_exact_mut(image_len)
+        });
         chosen.into_par_iter().zip(inputs).zip(targets).for_each(|(((sample, image), input), target)| {
             preprocess::unpack(&self.dataset.records[image], target);
             if self.config.augment.is_on() {
@@ -261,29 +253,6 @@ impl Trainer {
             preprocess::standardize(target);
             preprocess::degrade(target, input);
         });
-    }
-
-    /// The loss of every image of the group.
-    fn losses(&self, group: usize) -> Vec<ImageLoss> {
-        let loss = |image| {
-            self.config.loss.of_image(self.activations.output().image(image), self.targets.image(image))
-        };
-        (0..group).into_par_iter().map(loss).collect()
-    }
-
-    /// Writes the gradient of the batch's mean clipped loss with respect to the network's output.
-    fn differentiate_losses(&mut self, losses: &[ImageLoss], records: &[ImageRecord]) {
-        let gradients = self.gradients.current.chunks_exact_mut(self.targets.image_len());
-        for (image, ((&loss, record), gradient)) in losses.iter().zip(records).zip(gradients).enumerate() {
-            if (loss.value as f32).is_finite() {
-                let factor = f64::from(record.scale) / self.config.batch_size as f64;
-                let (output, target) = (self.activations.output().image(image), self.targets.image(image));
-                self.config.loss.gradient(loss, factor, output, target, gradient);
-            } else {
-                gradient.fill(0.0);
-                self.activations.clear_image(image);
-            }
-        }
     }
 }
 

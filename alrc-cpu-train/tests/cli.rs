@@ -65,6 +65,14 @@ fn configuration_files_and_options_merge() {
     }
 }
 
+#[cfg(not(feature = "wgpu"))]
+#[test]
+fn a_backend_that_was_not_built_is_refused() {
+    let directory = directory();
+    let command = run(directory.path(), &["--backend", "wgpu", "--out", "out"]);
+    assert_refused(command, directory.path(), &["--backend", "feature `wgpu`", "--features wgpu"]);
+}
+
 /// During the warm-up nothing is clipped, whatever the threshold.
 #[test]
 fn a_warm_up_passes_unclipped() {

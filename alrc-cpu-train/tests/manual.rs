@@ -79,13 +79,19 @@ fn every_command_has_help_with_examples() {
     }
 }
 
-/// Every command line of the README and of the examples has known options with permitted values.
+/// Every command line of the README, of the documents and of the examples has known options with permitted values.
 #[test]
 fn documented_commands_are_accepted() {
     let directory = directory();
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let in_docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let texts: Vec<String> = [root.join("README.md")]
+        .into_iter()
+        .chain(in_docs.filter(|path| path.extension().is_some_and(|extension| extension == "md")))
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
     let help: Vec<String> = COMMANDS.iter().map(|command| help(directory.path(), command)).collect();
-    let lines = readme.lines().chain(help.iter().flat_map(|help| help.lines()));
+    let lines = texts.iter().chain(&help).flat_map(|text| text.lines());
     let commands = lines.filter_map(|line| line.trim_start().strip_prefix("alrc-train "));
     let mut count = 0;
     for command in commands {

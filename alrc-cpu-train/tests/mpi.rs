@@ -184,6 +184,8 @@ fn ranks_that_differ_are_refused() {
         2,
         &["rank 0", "cannot read absent"],
     );
+    let parts = ["invalid value 'wgpu' for '--backend'", "of 3 processes", "--backend cpu"];
+    refuse(ranks(path, &[(3, &with(&["--backend", "wgpu"]))]), path, 2, &parts);
 
     let program = assert_cmd::cargo::cargo_bin!("alrc-train");
     let version = env!("CARGO_PKG_VERSION").as_bytes();

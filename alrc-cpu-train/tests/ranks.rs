@@ -28,7 +28,7 @@ fn train(mut trainer: Trainer, steps: u64) -> Held {
 fn train_on_ranks(size: usize, overlap: bool, steps: u64, trainer: impl Fn() -> Trainer + Sync) -> Held {
     let mut held = on_ranks(size, |communicator| {
         let mut trainer = trainer();
-        trainer.join(communicator.clone(), overlap);
+        trainer.join(communicator.clone(), overlap).unwrap();
         let held = train(trainer, steps);
         communicator.leave();
         held

@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::Failure;
+use crate::backend;
 use crate::comm::{Communicator, GradientSum, Transport};
 use crate::config::Config;
 use crate::data::SIDE;
@@ -47,10 +48,12 @@ impl Info {
         }
         let layers: Map<String, Value> =
             network.implementations().map(|(layer, name)| (layer.to_owned(), name.into())).collect();
+        let adapters = backend::adapters();
         let info = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "processor": { "architecture": std::env::consts::ARCH, "features": features() },
             "threads": config.threads,
+            "adapters": adapters,
             "ranks": ranks,
             "gradient_sum_seconds": sum,
             "parameters": network.layout().len(),
@@ -65,6 +68,12 @@ impl Info {
             println!("threads       {}", config.threads);
             if let Some(seconds) = sum {
                 println!("ranks         {ranks}, which sum a gradient in {:.2} ms", 1e3 * seconds);
+            }
+            for adapter in &adapters {
+                println!("adapter       {adapter}");
+            }
+            if !cfg!(feature = "wgpu") {
+                println!("adapter       unknown: built without the feature `wgpu`");
             }
             println!("network       {} parameters, width {}", network.layout().len(), config.width);
             println!("training step {:.2} GFLOP an image", network.flop() / 1e9);

@@ -7,6 +7,7 @@ use serde::Serialize;
 use toml::Table;
 
 use super::Failure;
+use crate::backend::BackendKind;
 use crate::config::{Config, NumStddev, SumOrder, Switch};
 use crate::conv::Algorithm;
 use crate::data::sampler::Order;
@@ -77,6 +78,12 @@ pub(super) struct Options {
     /// Order in which gradients are summed: fast, or fixed, which gives the same bits for any number of processes
     #[arg(long)]
     sum_order: Option<SumOrder>,
+    /// Where the arithmetic is done; wgpu: a graphics processor, in builds with the feature `wgpu`
+    #[arg(long)]
+    backend: Option<BackendKind>,
+    /// Part of the name of the graphics adapter, see `alrc-train info` [default: the most powerful one]
+    #[arg(long, value_name = "NAME")]
+    adapter: Option<String>,
     /// Random flips, brightness and contrast
     #[arg(long)]
     augment: Option<Switch>,

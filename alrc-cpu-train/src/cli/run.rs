@@ -132,6 +132,7 @@ impl Run {
             let (its, first) = config::difference(&other, &common).unwrap_or_default();
             format!("has {its}, rank 0 has {first}; start every rank with the same options")
         })?;
+        agree(ranks, config.backend.permit(ranks.size()).map_err(|error| RunError::from(error).into()))?;
         Ok(config)
     }
 
@@ -165,7 +166,7 @@ impl Run {
         dataset: Arc<Dataset>,
     ) -> Result<run::Run, RunError> {
         if ranks.rank() > 0 {
-            return Ok(run::Run::without_files(config, dataset));
+            return run::Run::without_files(config, dataset);
         }
         match self.output.given() {
             Some(directory) if self.resume => run::Run::resume(config, dataset, directory),

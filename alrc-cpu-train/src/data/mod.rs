@@ -10,8 +10,13 @@ pub mod synthetic;
 pub mod unpack;
 pub mod verify;
 
+use crate::tensor::ImageSize;
+
 /// Rows and columns of an image.
 pub const SIDE: usize = 32;
+
+/// Size of every image.
+pub const SIZE: ImageSize = ImageSize { height: SIDE, width: SIDE };
 
 /// Bytes of an image: a plane each of red, green and blue, rows from the top.
 pub const RECORD_SIZE: usize = 3 * SIDE * SIDE;

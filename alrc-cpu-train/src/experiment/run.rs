@@ -7,6 +7,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use tracing::{info, warn};
 
+use crate::backend::BackendError;
 use crate::checkpoint::{self, CheckpointError};
 use crate::comm::{Communicator, Single, agreement};
 use crate::config::Config;
@@ -85,6 +86,9 @@ pub enum RunError {
         /// Why.
         source: io::Error,
     },
+    /// The backend cannot be used, or has failed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
     /// A picture cannot be drawn.
     #[error(transparent)]
     Plot(#[from] PlotError),
@@ -98,6 +102,7 @@ impl RunError {
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Checkpoint(error) => matches!(error, CheckpointError::Foreign { .. }),
+            Self::Backend(error) => error.is_usage(),
             Self::Unwritable { .. } | Self::Plot(_) => false,
             Self::Data(_)
             | Self::Init(_)
@@ -147,7 +152,7 @@ impl Run {
         if directory.join(CONFIG).exists() {
             return Err(RunError::Occupied(directory.to_owned()));
         }
-        let mut trainer = Trainer::new(config, dataset);
+        let mut trainer = Trainer::open(config, dataset)?;
         if let Some(path) = &trainer.config.init {
             let (layout, parameters) = (trainer.network.layout(), &mut trainer.parameters);
             checkpoint::read_parameters(path, layout, parameters).map_err(RunError::Init)?;
@@ -163,7 +168,7 @@ impl Run {
             return Self::create(config, dataset, directory);
         }
         let lock = lock(directory)?;
-        let mut trainer = Trainer::new(config, dataset);
+        let mut trainer = Trainer::open(config, dataset)?;
         let checkpoints = checkpoint::Directory::new(directory.join(CHECKPOINTS), trainer.config.keep);
         let candidates = checkpoints.newest_first()?;
         let mut unusable = Vec::new();
@@ -244,9 +249,9 @@ impl Run {
     }
 
     /// A run on a rank that writes nothing; [`join`](Self::join) gives it its state.
-    pub fn without_files(config: Config, dataset: Arc<Dataset>) -> Self {
+    pub fn without_files(config: Config, dataset: Arc<Dataset>) -> Result<Self, RunError> {
         let statistics = Statistics::new(&config, Counters::default());
-        Self::new(Trainer::new(config, dataset), statistics, None)
+        Ok(Self::new(Trainer::open(config, dataset)?, statistics, None))
     }
 
     fn new(trainer: Trainer, statistics: Statistics, files: Option<Files>) -> Self {
@@ -262,7 +267,7 @@ impl Run {
             let state = agreement::from_first(&*communicator, &own);
             self.statistics.counters = checkpoint::restore_bytes(&state, path, &mut self.trainer)?;
         }
-        self.trainer.join(Arc::clone(&communicator), overlap);
+        self.trainer.join(Arc::clone(&communicator), overlap)?;
         self.communicator = communicator;
         Ok(())
     }
@@ -293,7 +298,7 @@ impl Run {
                 stop.ask(signal);
                 break Ending::Interrupted;
             }
-            let record = pool.install(|| self.trainer.step());
+            let record = pool.install(|| self.trainer.try_step())?;
             self.statistics.step(&record);
             if let Some(files) = &mut self.files {
                 files.record(&record)?;
@@ -309,6 +314,7 @@ impl Run {
         if let Some(progress) = progress {
             progress.finish();
         }
+        self.trainer.fetch()?;
         if let Some(files) = &mut self.files
             && self.trainer.step > first
         {
@@ -320,6 +326,7 @@ impl Run {
 
     fn save_checkpoint(&mut self) -> Result<(), RunError> {
         let Some(files) = &mut self.files else { return Ok(()) };
+        self.trainer.fetch()?;
         files.save_checkpoint(&self.trainer, &self.statistics.counters)
     }
 

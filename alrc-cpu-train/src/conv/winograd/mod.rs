@@ -16,6 +16,8 @@ use crate::simd::Simd;
 use crate::simd::product::{Left, Product, Right};
 use grid::{Band, Grid};
 use tiles::Layout;
+#[cfg(feature = "wgpu")]
+pub(crate) use weights::NOISE;
 
 /// Side of a tile of the output.
 const TILE: usize = 4;

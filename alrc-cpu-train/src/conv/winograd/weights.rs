@@ -139,7 +139,7 @@ fn clear_padding<S: Simd>(inputs: usize, panel: &mut [f32]) {
 /// zero, which here is a difference of large terms. What rounding leaves of it is far below the error that any other
 /// entry may have, but Adam divides by the gradient's own size, and would move the weight at random as fast as those
 /// that matter.
-const NOISE: f32 = 8.0 * f32::EPSILON;
+pub(crate) const NOISE: f32 = 8.0 * f32::EPSILON;
 
 /// |x|
 #[inline(always)]

@@ -1,0 +1,291 @@
+//! One layer as a sequence of kernels.
+
+use wgpu::{Buffer, ComputePipeline};
+
+use super::device::{Dispatch, Gpu, grid};
+use super::kernels::{Direct, Kernels, TILE};
+use crate::backend::BackendError;
+use crate::conv::{Algorithm, Shape};
+use crate::tensor::ImageSize;
+
+/// Points of Winograd's transform: 6 x 6.
+const POINTS: usize = 36;
+
+/// How a layer is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// F(4x4, 3x3), for kernels of 3x3.
+    Winograd,
+    /// Plain loops, for kernels of 3x3 and 5x5: slow, the oracle of the other.
+    Direct,
+}
+
+impl Method {
+    /// What `algorithm` means for a layer of `shape`.
+    pub fn choose(algorithm: Algorithm, shape: Shape) -> Self {
+        match algorithm {
+            Algorithm::Auto | Algorithm::Winograd if shape.kernel == 3 => Self::Winograd,
+            _ => Self::Direct,
+        }
+    }
+}
+
+/// A layer, and the images that go through it together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layer {
+    pub(super) method: Method,
+    pub(super) shape: Shape,
+    pub(super) size: ImageSize,
+    pub(super) images: usize,
+    /// Where its weights, then its bias, begin in the arena.
+    pub(super) weights: usize,
+    pub(super) has_relu: bool,
+}
+
+/// Buffers for what does not outlive a layer.
+pub(super) struct Scratch {
+    /// V of Winograd's transform.
+    inputs: Buffer,
+    /// U, or its gradient.
+    weights: Buffer,
+    /// M, or the transformed gradient of the output.
+    outputs: Buffer,
+    /// The gradient of the output behind the ReLU's mask.
+    masked: Buffer,
+    /// The weight gradients of direct convolution, of each image.
+    partial: Buffer,
+    /// Operands that a kernel does not use, to read and to write.
+    unread: Buffer,
+    unwritten: Buffer,
+}
+
+/// Operands of a forward pass; see [`crate::conv::Forward`]. The mask has 16 bits for each tile and channel.
+pub(super) struct Forward<'a> {
+    pub(super) input: &'a Buffer,
+    pub(super) parameters: &'a Buffer,
+    pub(super) skip: Option<&'a Buffer>,
+    pub(super) mask: &'a Buffer,
+    pub(super) output: &'a Buffer,
+}
+
+/// Operands of a backward pass; see [`crate::conv::Backward`].
+pub(super) struct Backward<'a> {
+    pub(super) input: &'a Buffer,
+    pub(super) parameters: &'a Buffer,
+    pub(super) mask: &'a Buffer,
+    pub(super) output_gradient: &'a Buffer,
+    /// None: unwanted.
+    pub(super) input_gradient: Option<&'a Buffer>,
+    /// Added to the gradient of the input.
+    pub(super) skip_gradient: Option<&'a Buffer>,
+    pub(super) parameter_gradients: &'a Buffer,
+}
+
+impl Layer {
+    fn tiles(&self) -> usize {
+        self.images * self.size.height.div_ceil(TILE) * self.size.width.div_ceil(TILE)
+    }
+
+    /// Words of the ReLU mask.
+    pub(super) fn mask_len(&self) -> usize {
+        self.tiles() * self.shape.out_channels
+    }
+
+    /// The struct `Layer` of the shaders, for kernels that only look at the layer's input.
+    pub(super) fn constants_of_input(&self) -> [u32; 12] {
+        self.constants(Kind::WeightGradient, false)
+    }
+
+    /// The struct `Layer` of the shaders.
+    fn constants(&self, kind: Kind, has_skip: bool) -> [u32; 12] {
+        let Shape { in_channels, out_channels, .. } = self.shape;
+        let is_transposed = kind == Kind::InputGradient;
+        let (from, to) =
+            if is_transposed { (out_channels, in_channels) } else { (in_channels, out_channels) };
+        let is_forward = kind == Kind::Forward;
+        [
+            self.images as u32,
+            self.size.height as u32,
+            self.size.width as u32,
+            from as u32,
+            to as u32,
+            self.weights as u32,
+            (self.weights + self.shape.weights()) as u32,
+            is_forward.into(),
+            (is_forward && self.has_relu).into(),
+            has_skip.into(),
+            is_transposed.into(),
+            0,
+        ]
+    }
+}
+
+/// Which pass a kernel belongs to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Forward,
+    InputGradient,
+    WeightGradient,
+}
+
+impl Scratch {
+    /// Buffers that suffice for each of `layers`.
+    pub(super) fn new(gpu: &Gpu, layers: &[Layer]) -> Result<Self, BackendError> {
+        let largest = |len: &dyn Fn(&Layer) -> usize| layers.iter().map(len).max().unwrap_or_default();
+        let channels = |layer: &Layer| layer.shape.in_channels.max(layer.shape.out_channels);
+        let of = |layer: &Layer, method: Method, len: usize| if layer.method == method { len } else { 0 };
+        let tiles = largest(&|layer| of(layer, Method::Winograd, POINTS * layer.tiles() * channels(layer)));
+        let weights = largest(&|layer| {
+            let Shape { in_channels, out_channels, .. } = layer.shape;
+            of(layer, Method::Winograd, POINTS * in_channels * out_channels)
+        });
+        let partial = largest(&|layer| of(layer, Method::Direct, layer.images * layer.shape.weights()));
+        let masked = largest(&|layer| layer.images * layer.size.pixels() * layer.shape.out_channels);
+        Ok(Self {
+            inputs: gpu.buffer("transformed inputs", tiles)?,
+            weights: gpu.buffer("transformed weights", weights)?,
+            outputs: gpu.buffer("transformed outputs", tiles)?,
+            masked: gpu.buffer("masked gradient", masked)?,
+            partial: gpu.buffer("weight gradients of each image", partial)?,
+            unread: gpu.buffer("unused", 0)?,
+            unwritten: gpu.buffer("unused", 0)?,
+        })
+    }
+}
+
+/// Turns layers into kernels.
+pub(super) struct Planner<'a> {
+    pub(super) gpu: &'a Gpu,
+    pub(super) kernels: &'a Kernels,
+    pub(super) scratch: &'a Scratch,
+    pub(super) plan: Vec<Dispatch>,
+}
+
+impl Planner<'_> {
+    pub(super) fn forward(&mut self, layer: Layer, pass: &Forward<'_>) {
+        let Forward { input, parameters, skip, mask, output } = *pass;
+        self.convolve(layer, Kind::Forward, input, parameters, skip, mask, output);
+    }
+
+    pub(super) fn backward(&mut self, layer: Layer, pass: &Backward<'_>) {
+        let scratch = self.scratch;
+        let plain = self.gpu.uniform(&layer.constants_of_input());
+        let tiles = layer.mask_len();
+        let mut gradient = pass.output_gradient;
+        if layer.has_relu {
+            let operands = [gradient, &scratch.masked, pass.mask];
+            self.push(&self.kernels.apply_mask, &plain, &operands, grid(tiles));
+            gradient = &scratch.masked;
+        }
+        let channels = [layer.shape.out_channels as u32, 1, 1];
+        self.push(&self.kernels.bias_gradient, &plain, &[gradient, pass.parameter_gradients], channels);
+        match layer.method {
+            Method::Winograd => self.winograd_weight_gradient(layer, &plain, gradient, pass),
+            Method::Direct => self.direct_weight_gradient(layer, &plain, gradient, pass),
+        }
+        if let Some(input_gradient) = pass.input_gradient {
+            let (skip, mask) = (pass.skip_gradient, &scratch.unwritten);
+            let kind = Kind::InputGradient;
+            self.convolve(layer, kind, gradient, pass.parameters, skip, mask, input_gradient);
+        }
+    }
+
+    /// The convolution of the forward pass, or that of the output's gradient which gives the input's.
+    #[expect(clippy::too_many_arguments, reason = "the operands of a layer")]
+    fn convolve(
+        &mut self,
+        layer: Layer,
+        kind: Kind,
+        input: &Buffer,
+        parameters: &Buffer,
+        skip: Option<&Buffer>,
+        mask: &Buffer,
+        output: &Buffer,
+    ) {
+        let constants = layer.constants(kind, skip.is_some());
+        let (from, to) = (constants[3] as usize, constants[4] as usize);
+        let (scratch, uniform) = (self.scratch, self.gpu.uniform(&constants));
+        let skip = skip.unwrap_or(&scratch.unread);
+        let mask = if layer.has_relu && kind == Kind::Forward { mask } else { &scratch.unwritten };
+        let tiles = layer.tiles();
+        match layer.method {
+            Method::Winograd => {
+                let kernels = self.kernels;
+                self.push(&kernels.input_transform, &uniform, &[input, &scratch.inputs], grid(tiles * from));
+                let operands = [parameters, &scratch.weights];
+                self.push(&kernels.weight_transform, &uniform, &operands, grid(from * to));
+                let operands = [&scratch.inputs, &scratch.weights, &scratch.outputs];
+                self.multiply(false, [tiles, to, from], operands);
+                let operands = [&scratch.outputs, output, parameters, skip, mask];
+                self.push(&kernels.output_transform, &uniform, &operands, grid(tiles * to));
+            }
+            Method::Direct => {
+                let operands = [input, output, parameters, skip, mask];
+                self.push(&direct(self.kernels, layer).convolve, &uniform, &operands, grid(tiles * to));
+            }
+        }
+    }
+
+    fn winograd_weight_gradient(
+        &mut self,
+        layer: Layer,
+        uniform: &Buffer,
+        gradient: &Buffer,
+        pass: &Backward<'_>,
+    ) {
+        let (kernels, scratch, tiles) = (self.kernels, self.scratch, layer.tiles());
+        let Shape { in_channels, out_channels, .. } = layer.shape;
+        let operands = [pass.input, &scratch.inputs];
+        self.push(&kernels.input_transform, uniform, &operands, grid(tiles * in_channels));
+        let operands = [gradient, &scratch.outputs];
+        self.push(&kernels.output_gradient_transform, uniform, &operands, grid(tiles * out_channels));
+        let operands = [&scratch.inputs, &scratch.outputs, &scratch.weights];
+        self.multiply(true, [in_channels, out_channels, tiles], operands);
+        let operands = [&scratch.weights, pass.parameter_gradients];
+        let threads = in_channels * out_channels;
+        self.push(&kernels.weight_gradient_transform, uniform, &operands, grid(threads));
+    }
+
+    fn direct_weight_gradient(
+        &mut self,
+        layer: Layer,
+        uniform: &Buffer,
+        gradient: &Buffer,
+        pass: &Backward<'_>,
+    ) {
+        let (scratch, weights) = (self.scratch, layer.shape.weights());
+        let direct = direct(self.kernels, layer);
+        let operands = [pass.input, &scratch.partial, gradient];
+        self.push(&direct.weight_gradient, uniform, &operands, grid(layer.images * weights));
+        let operands = [&scratch.partial, pass.parameter_gradients];
+        self.push(&direct.add_images, uniform, &operands, grid(weights));
+    }
+
+    /// 36 matrix products C = A B with sizes `[rows, columns, depth]` and operands A, B, C.
+    fn multiply(
+        &mut self,
+        a_is_transposed: bool,
+        [rows, columns, depth]: [usize; 3],
+        operands: [&Buffer; 3],
+    ) {
+        let gemm = self.kernels.gemm(rows, columns);
+        let pipeline = if a_is_transposed { &gemm.transposed } else { &gemm.plain };
+        let uniform = self.gpu.uniform(&[rows as u32, columns as u32, depth as u32, 0]);
+        let blocks = |len: usize| len.div_ceil(gemm.block) as u32;
+        self.push(pipeline, &uniform, &operands, [blocks(columns), blocks(rows), POINTS as u32]);
+    }
+
+    pub(super) fn push(
+        &mut self,
+        pipeline: &ComputePipeline,
+        uniform: &Buffer,
+        operands: &[&Buffer],
+        workgroups: [u32; 3],
+    ) {
+        self.plan.push(self.gpu.dispatch(pipeline, uniform, operands, workgroups));
+    }
+}
+
+fn direct(kernels: &Kernels, layer: Layer) -> &Direct {
+    if layer.shape.kernel == 3 { &kernels.direct3 } else { &kernels.direct5 }
+}

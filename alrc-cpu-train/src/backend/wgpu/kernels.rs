@@ -1,0 +1,170 @@
+//! The kernels: each WGSL file of `shaders` is a template, to which constants are added.
+
+use std::fmt::Write;
+
+use wgpu::ComputePipeline;
+
+use super::device::Gpu;
+use crate::conv::winograd;
+use crate::data::SIDE;
+use crate::loss::{FACTOR, SQUARE_ROOT_FROM};
+use crate::model::CHANNELS;
+use crate::optim::Adam;
+
+/// Threads of a workgroup of the kernels in which every thread has its own result.
+pub(super) const THREADS: usize = 64;
+
+/// Side of the tiles of pixels that one thread computes; a ReLU mask has 16 bits for each tile and channel.
+pub(super) const TILE: usize = 4;
+
+/// Side of the blocks of the matrix products: large ones where the matrices fill them.
+const BLOCKS: [usize; 2] = [64, 32];
+
+/// Rows and columns of each thread in a block.
+const PER_THREAD: usize = 4;
+
+/// Rows of the operands in workgroup memory.
+const DEPTH: usize = 16;
+
+/// Matrix products in blocks of one size.
+pub(super) struct Gemm {
+    pub(super) block: usize,
+    pub(super) plain: ComputePipeline,
+    pub(super) transposed: ComputePipeline,
+}
+
+/// Direct convolution with one size of kernel.
+pub(super) struct Direct {
+    pub(super) convolve: ComputePipeline,
+    pub(super) weight_gradient: ComputePipeline,
+    pub(super) add_images: ComputePipeline,
+}
+
+/// All kernels, compiled for a device; named as in the shaders.
+pub(super) struct Kernels {
+    pub(super) input_transform: ComputePipeline,
+    pub(super) weight_transform: ComputePipeline,
+    pub(super) output_transform: ComputePipeline,
+    pub(super) output_gradient_transform: ComputePipeline,
+    pub(super) weight_gradient_transform: ComputePipeline,
+    pub(super) gemm: [Gemm; 2],
+    pub(super) direct3: Direct,
+    pub(super) direct5: Direct,
+    pub(super) apply_mask: ComputePipeline,
+    pub(super) clear_dropped: ComputePipeline,
+    pub(super) bias_gradient: ComputePipeline,
+    pub(super) loss_and_gradient: ComputePipeline,
+    pub(super) sgd: ComputePipeline,
+    pub(super) adam: ComputePipeline,
+}
+
+impl Kernels {
+    pub(super) fn new(gpu: &Gpu) -> Self {
+        let winograd = Module::new(
+            gpu,
+            include_str!("shaders/winograd.wgsl"),
+            &[("NOISE", format!("{:?}f", winograd::NOISE))],
+        );
+        let activation = Module::new(gpu, include_str!("shaders/activation.wgsl"), &[]);
+        let loss = Module::new(
+            gpu,
+            include_str!("shaders/loss.wgsl"),
+            &[
+                ("IMAGE_LEN", format!("{}u", SIDE * SIDE * CHANNELS)),
+                ("FACTOR", format!("{FACTOR:?}")),
+                ("SQUARE_ROOT_FROM", format!("{SQUARE_ROOT_FROM:?}")),
+            ],
+        );
+        let optim = Module::new(
+            gpu,
+            include_str!("shaders/optim.wgsl"),
+            &[
+                ("BETA1", format!("{:?}f", Adam::BETA1)),
+                ("BETA2", format!("{:?}f", Adam::BETA2)),
+                ("EPSILON", format!("{:?}f", Adam::EPSILON)),
+            ],
+        );
+        Self {
+            input_transform: winograd.kernel("input_transform"),
+            weight_transform: winograd.kernel("weight_transform"),
+            output_transform: winograd.kernel("output_transform"),
+            output_gradient_transform: winograd.kernel("output_gradient_transform"),
+            weight_gradient_transform: winograd.kernel("weight_gradient_transform"),
+            gemm: BLOCKS.map(|block| Gemm::new(gpu, block)),
+            direct3: Direct::new(gpu, 3),
+            direct5: Direct::new(gpu, 5),
+            apply_mask: activation.kernel("apply_mask"),
+            clear_dropped: activation.kernel("clear_dropped"),
+            bias_gradient: activation.kernel("bias_gradient"),
+            loss_and_gradient: loss.kernel("loss_and_gradient"),
+            sgd: optim.kernel("sgd"),
+            adam: optim.kernel("adam"),
+        }
+    }
+
+    /// Matrix products for results of this size.
+    pub(super) fn gemm(&self, rows: usize, columns: usize) -> &Gemm {
+        let [large, small] = &self.gemm;
+        if rows.min(columns) >= large.block { large } else { small }
+    }
+}
+
+impl Gemm {
+    fn new(gpu: &Gpu, block: usize) -> Self {
+        let kernel = |is_transposed: bool| {
+            let constants = [
+                ("BLOCK", format!("{block}u")),
+                ("SIDE", format!("{}u", block / PER_THREAD)),
+                ("PER_THREAD", format!("{PER_THREAD}u")),
+                ("DEPTH", format!("{DEPTH}u")),
+                ("A_IS_TRANSPOSED", is_transposed.to_string()),
+            ];
+            Module::new(gpu, include_str!("shaders/gemm.wgsl"), &constants).kernel("multiply")
+        };
+        Self { block, plain: kernel(false), transposed: kernel(true) }
+    }
+}
+
+impl Direct {
+    fn new(gpu: &Gpu, kernel: usize) -> Self {
+        let constants = [("KERNEL", format!("{kernel}u"))];
+        let direct = Module::new(gpu, include_str!("shaders/direct.wgsl"), &constants);
+        Self {
+            convolve: direct.kernel("convolve"),
+            weight_gradient: direct.kernel("weight_gradient"),
+            add_images: direct.kernel("add_images"),
+        }
+    }
+}
+
+/// A compiled template.
+struct Module<'a> {
+    gpu: &'a Gpu,
+    module: wgpu::ShaderModule,
+}
+
+impl<'a> Module<'a> {
+    fn new(gpu: &'a Gpu, template: &str, constants: &[(&str, String)]) -> Self {
+        let common = [("THREADS", format!("{THREADS}u")), ("TILE", format!("{TILE}u"))];
+        let mut source = include_str!("shaders/common.wgsl").to_owned();
+        for (name, value) in common.iter().chain(constants) {
+            // Writing to a string cannot fail.
+            _ = writeln!(source, "const {name} = {value};");
+        }
+        source += template;
+        let descriptor =
+            wgpu::ShaderModuleDescriptor { label: None, source: wgpu::ShaderSource::Wgsl(source.into()) };
+        Self { gpu, module: gpu.device.create_shader_module(descriptor) }
+    }
+
+    fn kernel(&self, entry_point: &str) -> ComputePipeline {
+        self.gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(entry_point),
+            layout: None,
+            module: &self.module,
+            entry_point: Some(entry_point),
+            compilation_options: wgpu::PipelineCompilationOptions::default(),
+            cache: None,
+        })
+    }
+}

@@ -1,4 +1,40 @@
 //! Winograd's F(4x4, 3x3): 3x3 convolutions with a quarter of the multiplications.
+//!
+//! # Arithmetic
+//!
+//! Convolving is multiplying polynomials, and a polynomial is known by its values at enough points. In one dimension
+//! four outputs of a kernel of three need six values (Lavin and Gray 2016, arXiv 1509.09308): with d the six inputs,
+//! g the three weights and m the products,
+//!
+//! ```text
+//! v = B' d     u = G g     m = v u, value by value     y = A' m
+//! ```
+//!
+//! In two dimensions each transform acts on columns and on rows, V = B' d B for example. Summed over channels, each of
+//! the 36 values (*frequencies* here) of all tiles is a matrix product, M = V U, `[tiles, in] x [in, out]`: all the time
+//! that multiplying takes is spent in [`product`](crate::simd::product). The gradients are the transposes of the same
+//! maps: dM = A dY A', dU = sum over tiles of V' dM, dW = G' dU G; and the input's gradient is a convolution of the
+//! output's with weights turned by 180 degrees.
+//!
+//! # Points
+//!
+//! 0, +-1/sqrt(2), +-sqrt(2), infinity, and not the customary +-1, +-2: their powers stay near 1, which makes the largest
+//! error three to five times smaller. `transform.rs` has the formulas.
+//!
+//! # Memory
+//!
+//! * A piece of work is a band: some rows of tiles of one image, so many that what is transformed stays in the
+//!   second-level cache together with the products of one panel of outputs. Transformed weights, computed once a pass,
+//!   stream by. While products are computed, the part of the output that they belong to is fetched.
+//! * For the weights' gradient all tiles of an image must be at hand in each frequency; four images are held at a time.
+//!
+//! # Threads
+//!
+//! Pieces are claimed by whichever thread is free. In the passes over images no value depends on how tiles are grouped,
+//! so bands may be smaller where there are many threads; in the gradient of the weights a piece is a frequency and a
+//! panel of outputs, which sums over tiles in their order. So the bits do not depend on the number of threads, nor does
+//! the memory, but for a band's scratch a thread (0.8 MB at 128 channels). With 64 threads a layer of 128 channels has
+//! 144 pieces in the weights' gradient, and 8 an image elsewhere: enough at batches of 8 and more, idle threads at 1.
 
 mod gradient;
 mod grid;

@@ -7,5 +7,6 @@ pub mod capi;
 pub mod checkpoint;
 pub mod cifar;
 pub mod config;
+pub mod conv;
 pub mod kernel;
 pub mod snapshot;

@@ -30,6 +30,11 @@ fn config() {
 }
 
 #[test]
+fn conv() {
+    replay("conv", alrc_fuzz::conv::check);
+}
+
+#[test]
 fn kernel() {
     replay("kernel", alrc_fuzz::kernel::check);
 }

@@ -58,7 +58,7 @@ pub struct StepRecord {
     pub non_finite: u64,
     /// The learning rate.
     pub learning_rate: f32,
-    /// Of each image: the raw loss, the loss before clipping, and the scale of its gradient.
+    /// Of each image: the raw loss, the loss before and after clipping, and the scale of its gradient.
     pub images: Vec<ImageRecord>,
 }
 
@@ -97,6 +97,9 @@ impl Trainer {
     }
 
     /// The same on a backend for `config` and `network` that the caller has opened.
+    ///
+    /// # Panics
+    /// Where `config` is not valid.
     pub fn with_backend(
         config: Config,
         dataset: impl Into<Arc<Dataset>>,
@@ -107,7 +110,7 @@ impl Trainer {
         let parameters = network.initial_parameters(config.seed);
         Self {
             optimizer: Optimizer::new(config.optimizer, parameters.len()),
-            alrc: config.alrc().and_then(|alrc| Alrc::new(alrc).ok()),
+            alrc: config.alrc().map(|alrc| Alrc::new(alrc).expect("a valid configuration")),
             step: 0,
             sampler: Sampler::new(config.order, config.seed, dataset.records.len()),
             communicator: Arc::new(Single),

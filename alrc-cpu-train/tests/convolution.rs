@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use alrc_cpu_train::conv::{
@@ -45,14 +46,14 @@ struct Results<T> {
     bias_gradient: Vec<T>,
 }
 
-/// Every algorithm on every instruction set that this processor has, for layers of `shape`, each with its name.
-fn implementations(shape: Shape) -> Vec<(String, Box<dyn Convolution>)> {
+/// Every algorithm on every instruction set that this processor has, for layers of `shape`, by its name.
+fn implementations(shape: Shape) -> BTreeMap<String, Box<dyn Convolution>> {
     let sets: Vec<_> = simd::Choice::SETS.into_iter().filter_map(simd::Choice::resolve).collect();
     let algorithms = [Algorithm::Auto, Algorithm::Direct, Algorithm::Reference];
     let all = algorithms.into_iter().flat_map(|algorithm| {
         sets.iter().map(move |&set| {
             let convolution = conv::choose(algorithm, set, shape);
-            (format!("{} on {}", convolution.name(), set.name()), convolution)
+            (convolution.name(), convolution)
         })
     });
     all.collect()
@@ -64,7 +65,7 @@ fn values(len: usize) -> impl Strategy<Value = Vec<f64>> {
 
 fn cases(channels: usize, pixels: usize) -> impl Strategy<Value = Case> {
     let kernels = prop::sample::select(vec![1usize, 3, 5]);
-    let layer = (kernels, 1..=channels, 1..=channels, 1usize..=3, 1..=pixels, 1..=pixels);
+    let layer = (kernels, 1..=channels, 1..=channels, 1usize..=6, 1..=pixels, 1..=pixels);
     (layer, any::<bool>(), any::<bool>()).prop_flat_map(|(layer, relu, skip)| {
         let (kernel, in_channels, out_channels, images, height, width) = layer;
         let shape = Shape { kernel, in_channels, out_channels };
@@ -198,6 +199,13 @@ impl Case {
             let Shape { kernel, in_channels, out_channels } = self.shape;
             let root = |terms: usize| (terms as f64).sqrt();
             let pixels = root(self.input.len() / in_channels);
+            if self.relu && !self.skip {
+                for (index, &output) in actual.output.iter().enumerate() {
+                    let (pixel, channel) = (index / out_channels, index % out_channels);
+                    let mask = &actual.mask[pixel * self.shape.mask_bytes()..];
+                    assert_eq!(conv::passed(mask, channel), output > 0.0, "{name}: mask");
+                }
+            }
             close("output", &actual.output, &expected.output, root(kernel * kernel * in_channels) * x * w);
             close(
                 "input gradient",

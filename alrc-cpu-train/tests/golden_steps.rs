@@ -2,8 +2,6 @@
 
 mod common;
 
-use std::path::Path;
-
 use alrc_cpu_train::checkpoint;
 use alrc_cpu_train::config::Config;
 use alrc_cpu_train::conv::{Algorithm, Workspace};
@@ -101,15 +99,10 @@ fn quartic_adam_alrc_fast() {
     check_fast(&small("training_steps_small_quartic_adam_alrc"));
 }
 
-/// The network at its published width; its file is too large for this repository.
 #[test]
+#[ignore = "its file is too large for this repository: ALRC_GOLDEN names its folder"]
 fn published_width() {
-    let path = "../../shared/golden/training_steps_squared_adam.safetensors";
-    match Golden::open(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)) {
-        Some(golden) => {
-            check_fast(&golden);
-            check(&golden, Algorithm::Reference);
-        }
-        None => eprintln!("SKIPPED published_width: no {path}"),
-    }
+    let golden = common::golden::published();
+    check_fast(&golden);
+    check(&golden, Algorithm::Reference);
 }

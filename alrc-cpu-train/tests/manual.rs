@@ -85,7 +85,7 @@ fn documented_commands_are_accepted() {
     let directory = directory();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let in_docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    let texts: Vec<String> = [root.join("README.md")]
+    let texts: Vec<String> = [root.join("README.md"), root.join("results/README.md")]
         .into_iter()
         .chain(in_docs.filter(|path| path.extension().is_some_and(|extension| extension == "md")))
         .map(|path| fs::read_to_string(path).unwrap())

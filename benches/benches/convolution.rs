@@ -34,9 +34,8 @@ fn values(len: usize) -> Vec<f32> {
     (0..len as u32).map(|index| (index.wrapping_mul(2_654_435_761) as f32) / 2.0_f32.powi(31) - 1.0).collect()
 }
 
-/// Operations a second of independent multiply-adds in registers on one thread.
-fn peak<S: Simd>(simd: S) -> f64 {
-    const SUMS: usize = 12;
+/// Operations a second of `SUMS` independent multiply-adds, as many as registers hold, on one thread.
+fn peak<S: Simd, const SUMS: usize>(simd: S) -> f64 {
     const ROUNDS: usize = 1 << 16;
     let run = || {
         let start = Instant::now();
@@ -63,8 +62,8 @@ fn peak<S: Simd>(simd: S) -> f64 {
 }
 
 /// The product in the first-level cache, on one thread.
-fn product<S: Simd>(simd: S, group: &mut BenchmarkGroup<'_, WallTime>) {
-    println!("{}: {:.0} GFLOP/s a thread at most", S::NAME, peak(simd) / 1e9);
+fn product<S: Simd, const SUMS: usize>(simd: S, group: &mut BenchmarkGroup<'_, WallTime>) {
+    println!("{}: {:.0} GFLOP/s a thread at most", S::NAME, peak::<S, SUMS>(simd) / 1e9);
     let (rows, depth) = (24, 128);
     let (a, b) = (values(rows * depth), values(depth * S::PANEL));
     let mut c = vec![0.0; rows * S::PANEL];
@@ -89,11 +88,11 @@ fn products(criterion: &mut Criterion) {
     for set in instruction_sets() {
         match set {
             #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx512(simd) => product(simd, &mut group),
+            InstructionSet::Avx512(simd) => product::<_, 12>(simd, &mut group),
             #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx2(simd) => product(simd, &mut group),
-            InstructionSet::Portable(simd) => product(simd, &mut group),
-            InstructionSet::Scalar(simd) => product(simd, &mut group),
+            InstructionSet::Avx2(simd) => product::<_, 12>(simd, &mut group),
+            InstructionSet::Portable(simd) => product::<_, 6>(simd, &mut group),
+            InstructionSet::Scalar(simd) => product::<_, 6>(simd, &mut group),
         }
     }
     group.finish();
@@ -103,7 +102,7 @@ fn layers(criterion: &mut Criterion) {
     for (name, shape) in LAYERS {
         let mut group = criterion.benchmark_group(name);
         group.sample_size(20);
-        group.throughput(Throughput::Elements((IMAGES as f64 * shape.flop(SIZE)) as u64));
+        let flop = (IMAGES as f64 * shape.flop(SIZE)) as u64;
         let pixels = IMAGES * SIZE.pixels();
         let (input, output_gradient) =
             (values(pixels * shape.in_channels), values(pixels * shape.out_channels));
@@ -115,6 +114,7 @@ fn layers(criterion: &mut Criterion) {
         let mut workspace = Workspace::default();
         for set in instruction_sets() {
             let convolution = conv::choose(Algorithm::Auto, set, shape);
+            group.throughput(Throughput::Elements(flop));
             group.bench_function(format!("forward/{}", set.name()), |bencher| {
                 bencher.iter(|| {
                     let pass = Forward {
@@ -131,6 +131,7 @@ fn layers(criterion: &mut Criterion) {
             });
             // The gradient of the input is the difference between the two.
             for (pass, with_input) in [("weight_gradient", false), ("both_gradients", true)] {
+                group.throughput(Throughput::Elements(if with_input { 2 * flop } else { flop }));
                 group.bench_function(format!("{pass}/{}", set.name()), |bencher| {
                     bencher.iter(|| {
                         let input_gradient =

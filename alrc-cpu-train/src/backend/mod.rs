@@ -116,8 +116,8 @@ impl BackendError {
 /// Where the arithmetic of a step is done.
 ///
 /// A step is [`begin`](Self::begin), [`accumulate`](Self::accumulate) for each group of its images,
-/// [`update`](Self::update), and [`losses`](Self::losses). Parameters and optimiser are the host's: a backend with memory of its own takes them over
-/// with [`upload`](Self::upload), and [`fetch`](Self::fetch) brings them back.
+/// [`update`](Self::update), and [`losses`](Self::losses). Parameters and optimiser are the host's: a backend with memory
+/// of its own takes them over with [`upload`](Self::upload), and [`fetch`](Self::fetch) brings them back.
 pub trait Backend: Send {
     /// Most images that go through the network together. Larger batches go through in groups, so that memory does not
     /// grow with the batch.

@@ -1,4 +1,4 @@
-//! Convolution as matrix products: works for every shape, on every processor.
+//! Convolution as matrix products by a library: every product of the definition, on every processor.
 //!
 //! * Forward: the neighbourhood of each pixel becomes a row of a matrix (`im2col`), which is multiplied by the
 //!   weights, `[pixels, k k in] x [k k in, out]`. A piece of work is a band of rows of one image.

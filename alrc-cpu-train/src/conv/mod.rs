@@ -14,8 +14,8 @@
 //! | bias, bias gradient | `[out_channels]` |
 //! | mask | `[N, H, W, ceil(out_channels / 8)]` bytes, bit c % 8 of byte c / 8 for channel c |
 //!
-//! Work is divided into pieces that do not depend on the number of threads, and no sum is split between pieces,
-//! so that every result has the same bits on any number of threads.
+//! No sum is split between pieces of work, nor does its order depend on how the work is cut, so that every result has
+//! the same bits on any number of threads.
 
 pub mod direct;
 mod finish;
@@ -43,7 +43,8 @@ pub enum Algorithm {
     Auto,
     /// Winograd's algorithm where the kernel is 3x3, direct elsewhere.
     Winograd,
-    /// Every product of the definition.
+    /// Every product of the definition; in 3x3 layers by the library `matrixmultiply`, which chooses its instructions
+    /// itself.
     Direct,
     /// Plain loops on one thread: slow, the standard by which the others are judged.
     Reference,

@@ -14,6 +14,16 @@ impl Avx2 {
     pub fn detect() -> Option<Self> {
         (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
     }
+
+    /// All bits in the first `count` lanes.
+    #[inline(always)]
+    fn first_lanes(self, count: usize) -> __m256i {
+        // SAFETY: the token proves AVX2.
+        unsafe {
+            let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+            _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), lanes)
+        }
+    }
 }
 
 impl Simd for Avx2 {
@@ -46,7 +56,7 @@ impl Simd for Avx2 {
             unsafe { _mm256_loadu_ps(from.as_ptr()) }
         } else {
             // SAFETY: the token proves AVX2; only the values that are there are read.
-            unsafe { _mm256_maskload_ps(from.as_ptr(), first_lanes(from.len())) }
+            unsafe { _mm256_maskload_ps(from.as_ptr(), self.first_lanes(from.len())) }
         }
     }
 
@@ -57,7 +67,7 @@ impl Simd for Avx2 {
             unsafe { _mm256_storeu_ps(to.as_mut_ptr(), vector) }
         } else {
             // SAFETY: the token proves AVX2; only values for which there is room are written.
-            unsafe { _mm256_maskstore_ps(to.as_mut_ptr(), first_lanes(to.len()), vector) }
+            unsafe { _mm256_maskstore_ps(to.as_mut_ptr(), self.first_lanes(to.len()), vector) }
         }
     }
 
@@ -83,18 +93,6 @@ impl Simd for Avx2 {
     fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
         // SAFETY: the token proves FMA.
         unsafe { _mm256_fmadd_ps(a, b, c) }
-    }
-
-    #[inline(always)]
-    fn div(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: the token proves AVX2.
-        unsafe { _mm256_div_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn sqrt(self, a: __m256) -> __m256 {
-        // SAFETY: the token proves AVX2.
-        unsafe { _mm256_sqrt_ps(a) }
     }
 
     #[inline(always)]
@@ -126,15 +124,5 @@ impl Simd for Avx2 {
             #[inline(always)]
             || multiply::<Self, 6, 2>(self, product),
         );
-    }
-}
-
-/// All bits in the first `count` lanes.
-#[inline(always)]
-fn first_lanes(count: usize) -> __m256i {
-    // SAFETY: only called by methods of the token, which proves AVX2.
-    unsafe {
-        let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-        _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), lanes)
     }
 }

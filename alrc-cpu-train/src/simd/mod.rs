@@ -17,7 +17,7 @@
 //! that is given to `run` is so too. And the types must not hide anything from the compiler: a vector is the
 //! processor's own type, a memory operand is a slice.
 //!
-//! Crates exist that offer the same mechanism (`pulp`, `fearless_simd`). Used here are some fifteen operations, of
+//! Crates exist that offer the same mechanism (`pulp`, `fearless_simd`). Used here are some ten operations, of
 //! which the two that matter (a load that masks, a comparison that gives bits) are not among those that they share
 //! between instruction sets; a trait of our own is shorter than the adapter would be.
 //!
@@ -81,12 +81,6 @@ pub trait Simd: Copy + Debug + Send + Sync + 'static {
 
     /// a b + c, rounded once where the instruction set can.
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
-
-    /// a / b
-    fn div(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-
-    /// The square root of each lane.
-    fn sqrt(self, a: Self::Vector) -> Self::Vector;
 
     /// The greater of a and b; either where one of them is NaN.
     fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;

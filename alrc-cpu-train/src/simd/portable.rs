@@ -68,16 +68,6 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn div(self, a: f32x8, b: f32x8) -> f32x8 {
-        a / b
-    }
-
-    #[inline(always)]
-    fn sqrt(self, a: f32x8) -> f32x8 {
-        a.sqrt()
-    }
-
-    #[inline(always)]
     fn max(self, a: f32x8, b: f32x8) -> f32x8 {
         a.fast_max(b)
     }

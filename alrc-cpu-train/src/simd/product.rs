@@ -81,10 +81,17 @@ pub(super) fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize>(simd: S
 fn check<S: Simd>(product: &Product<'_>) {
     let Product { rows, segments, depth, a, b, c, .. } = product;
     assert!(*segments > 0 && *depth > 0, "empty inner dimension");
-    let last = (rows - 1) * a.row + (segments - 1) * a.segment + (depth - 1) * a.depth;
-    assert!(last < a.values.len(), "left operand reaches outside its slice");
-    assert!((segments - 1) * b.segment + depth * S::PANEL <= b.values.len(), "right operand is too short");
-    assert!(rows * S::PANEL <= c.len(), "result is too short");
+    // Sums that overflow are outside, too.
+    let sum = |terms: [(usize, usize); 3]| {
+        terms
+            .into_iter()
+            .try_fold(0_usize, |sum, (count, stride)| sum.checked_add(count.checked_mul(stride)?))
+    };
+    let left = sum([(rows - 1, a.row), (segments - 1, a.segment), (depth - 1, a.depth)]);
+    assert!(left.is_some_and(|last| last < a.values.len()), "left operand reaches outside its slice");
+    let right = sum([(segments - 1, b.segment), (*depth, S::PANEL), (0, 0)]);
+    assert!(right.is_some_and(|end| end <= b.values.len()), "right operand is too short");
+    assert!(rows.checked_mul(S::PANEL).is_some_and(|end| end <= c.len()), "result is too short");
 }
 
 /// The rows `first..first + ROWS` of a product that has been checked.
@@ -104,8 +111,6 @@ fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(simd: S, product: &mut
         let mut left = first * a.row + segment * a.segment;
         let mut right = segment * b.segment;
         for _ in 0..depth {
-            // SAFETY: `check` has shown that the last value and vector of each operand lie inside its slice;
-            // rows, segments and depths count up to the same bounds here.
             let mut vectors = [simd.splat(0.0); VECTORS];
             for (j, vector) in vectors.iter_mut().enumerate() {
                 let first = right + j * S::LANES;

@@ -1,4 +1,4 @@
-//! Plain arithmetic on arrays: what every processor can do, and what the others are compared with.
+//! Plain arithmetic on arrays: what every processor can do.
 
 use super::Simd;
 use super::product::{Product, multiply};
@@ -56,16 +56,6 @@ impl Simd for Scalar {
     #[inline(always)]
     fn mul_add(self, a: Array, b: Array, c: Array) -> Array {
         std::array::from_fn(|lane| a[lane] * b[lane] + c[lane])
-    }
-
-    #[inline(always)]
-    fn div(self, a: Array, b: Array) -> Array {
-        std::array::from_fn(|lane| a[lane] / b[lane])
-    }
-
-    #[inline(always)]
-    fn sqrt(self, a: Array) -> Array {
-        a.map(f32::sqrt)
     }
 
     #[inline(always)]

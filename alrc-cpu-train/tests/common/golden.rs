@@ -141,10 +141,10 @@ pub(crate) fn replay(golden: &Golden, base: Config) {
 
 /// Preprocessing, output and gradients.
 fn check_first_step(golden: &Golden, trainer: &Trainer) {
-    for (tensor, bound) in
-        [("input", tolerance::LOSS), ("step0.output", tolerance::OUTPUT), ("target", tolerance::LOSS)]
-    {
-        let index = ["input", "step0.output", "target"].iter().position(|&name| name == tensor).unwrap();
+    // In the order of `Trainer::sample`.
+    let tensors =
+        [("input", tolerance::LOSS), ("step0.output", tolerance::OUTPUT), ("target", tolerance::LOSS)];
+    for (index, (tensor, bound)) in tensors.into_iter().enumerate() {
         let images =
             (0..trainer.config.batch_size).flat_map(|image| channels_first(trainer.sample(image)[index]));
         assert_close(tensor, &images.collect::<Vec<_>>(), &golden.values(tensor), bound, 10.0 * bound);
@@ -160,4 +160,10 @@ fn check_first_step(golden: &Golden, trainer: &Trainer) {
 pub(crate) fn small(name: &str) -> Golden {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     Golden::open(path.with_extension("safetensors")).unwrap()
+}
+
+/// Of the network at its published width, from the folder that `ALRC_GOLDEN` names.
+pub(crate) fn published() -> Golden {
+    let folder = std::env::var_os("ALRC_GOLDEN").expect("ALRC_GOLDEN");
+    Golden::open(Path::new(&folder).join("training_steps_squared_adam.safetensors")).expect("a golden file")
 }

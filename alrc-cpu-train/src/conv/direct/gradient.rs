@@ -28,25 +28,20 @@ pub(super) fn add_to_weights<S: Simd>(
 ) {
     let Shape { kernel, in_channels: inputs, out_channels: outputs } = shape;
     let taps = kernel * kernel;
-    if is_narrow::<S>(outputs) {
+    let narrow = is_narrow::<S>(outputs);
+    let products = if narrow {
         let exchanged = Shape { in_channels: outputs, out_channels: inputs, ..shape };
-        let products = slide(simd, exchanged, size, output_gradient, input, workspace);
-        for (tap, weights) in weight_gradient.chunks_exact_mut(inputs * outputs).enumerate() {
-            for (input, weights) in weights.chunks_exact_mut(outputs).enumerate() {
-                for (output, weight) in weights.iter_mut().enumerate() {
-                    *weight += products.sum(taps - 1 - tap, output, input);
-                }
-            }
-        }
+        slide(simd, exchanged, size, output_gradient, input, workspace)
     } else {
-        let products = slide(simd, shape, size, input, output_gradient, workspace);
-        for (tap, weights) in weight_gradient.chunks_exact_mut(inputs * outputs).enumerate() {
-            for (input, weights) in weights.chunks_exact_mut(outputs).enumerate() {
-                for (output, weight) in weights.iter_mut().enumerate() {
-                    *weight += products.sum(tap, input, output);
-                }
-            }
-        }
+        slide(simd, shape, size, input, output_gradient, workspace)
+    };
+    for (index, weight) in weight_gradient.iter_mut().enumerate() {
+        let (tap, input, output) = (index / outputs / inputs, index / outputs % inputs, index % outputs);
+        *weight += if narrow {
+            products.sum(taps - 1 - tap, output, input)
+        } else {
+            products.sum(tap, input, output)
+        };
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) fn add<S: Simd>(
         held * inputs.len(),
         held * outputs.len(),
         held * shape.out_channels,
-        transformed_len::<S>(shape),
+        transformed_len::<S>(shape.in_channels, shape.out_channels),
     ]);
 
     for first in (0..images).step_by(IMAGES) {
@@ -84,7 +84,7 @@ pub(super) fn add<S: Simd>(
                     },
                 );
             });
-        transformed.par_chunks_exact_mut(inputs.panels * S::PANEL * S::PANEL).enumerate().for_each(
+        transformed.par_chunks_exact_mut(weights::matrix_len::<S>(shape.in_channels)).enumerate().for_each(
             |(index, sums)| {
                 let (frequency, output) = (index / outputs.panels, index % outputs.panels);
                 for (input, sums) in sums.chunks_exact_mut(S::PANEL * S::PANEL).enumerate() {

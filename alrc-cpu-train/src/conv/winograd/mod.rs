@@ -87,7 +87,8 @@ impl<S: Simd> Winograd<S> {
 
 impl<S: Simd> Convolution for Winograd<S> {
     fn forward(&self, pass: Forward<'_>, workspace: &mut Workspace) {
-        let [transformed] = workspace.lend([weights::transformed_len::<S>(self.shape)]);
+        let [transformed] =
+            workspace.lend([weights::transformed_len::<S>(self.shape.in_channels, self.shape.out_channels)]);
         weights::transform_weights(self.simd, self.shape, pass.weights, transformed);
         let input = Images { channels: self.shape.in_channels, values: pass.input, masks: None };
         let output = Output {
@@ -116,7 +117,8 @@ impl<S: Simd> Convolution for Winograd<S> {
             workspace,
         );
         if let Some(InputGradient { skip, gradient }) = pass.input_gradient {
-            let [transformed] = workspace.lend([weights::transformed_len::<S>(self.shape)]);
+            let [transformed] = workspace
+                .lend([weights::transformed_len::<S>(self.shape.out_channels, self.shape.in_channels)]);
             weights::transform_turned_weights(self.simd, self.shape, pass.weights, transformed);
             let channels = self.shape.in_channels;
             let output = Output { channels, bias: None, skip, masks: None, values: gradient };
@@ -154,7 +156,7 @@ fn convolve_band<S: Simd>(
 ) {
     let tiles = band.rows.len() * grid.columns;
     let (inputs, outputs) = (Layout::new::<S>(source.channels, tiles), Layout::new::<S>(S::PANEL, tiles));
-    let matrix = inputs.panels * S::PANEL * S::PANEL;
+    let matrix = weights::matrix_len::<S>(source.channels);
     with_scratch(
         [inputs.len(), outputs.len(), tiles::strip_len::<S>(grid, source.channels)],
         |[v, m, strip]| {

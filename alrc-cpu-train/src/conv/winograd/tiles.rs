@@ -15,7 +15,7 @@ use std::ops::Range;
 
 /// Floats left free after each frequency: a cache line. Without them the 36 frequencies of a tile would often lie a
 /// power of two apart, in the same few lines of the first-level cache, and drive each other out.
-const SPACING: usize = ALIGNMENT / size_of::<f32>();
+pub(super) const SPACING: usize = ALIGNMENT / size_of::<f32>();
 
 /// How a band lies in the transformed domain.
 #[derive(Clone, Copy, Debug)]

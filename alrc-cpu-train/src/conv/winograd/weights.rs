@@ -2,25 +2,31 @@
 //!
 //! Transformed weights are `[panels of outputs, FREQUENCIES, inputs, PANEL]`, inputs filled up to whole panels with
 //! zeros: exactly in the order in which the products read them. Their gradient is `[FREQUENCIES, panels of outputs,
-//! inputs, PANEL]`, in the order in which the products write it.
+//! inputs, PANEL]`, in the order in which the products write it. After each matrix `[inputs, PANEL]` some room is left,
+//! as in a [band](super::tiles).
 
 use rayon::prelude::*;
 
+use super::tiles::SPACING;
 use super::transform::{WeightGradient, Weights, both_ways};
 use super::{FREQUENCIES, KERNEL, WINDOW};
 use crate::conv::Shape;
 use crate::simd::Simd;
 
+/// From one matrix `[inputs, PANEL]` to the next.
+pub(super) fn matrix_len<S: Simd>(inputs: usize) -> usize {
+    inputs.next_multiple_of(S::PANEL) * S::PANEL + SPACING
+}
+
 /// Values of the transformed weights, or of their gradient.
-pub(super) fn transformed_len<S: Simd>(shape: Shape) -> usize {
-    FREQUENCIES * shape.in_channels.next_multiple_of(S::PANEL) * shape.out_channels.next_multiple_of(S::PANEL)
+pub(super) fn transformed_len<S: Simd>(inputs: usize, outputs: usize) -> usize {
+    FREQUENCIES * outputs.div_ceil(S::PANEL) * matrix_len::<S>(inputs)
 }
 
 /// U = G g G' of the weights, `[kernel, kernel, in_channels, out_channels]`.
 pub(super) fn transform_weights<S: Simd>(simd: S, shape: Shape, weights: &[f32], transformed: &mut [f32]) {
     let (inputs, outputs) = (shape.in_channels, shape.out_channels);
-    let padded = inputs.next_multiple_of(S::PANEL);
-    let panels = transformed.par_chunks_exact_mut(FREQUENCIES * padded * S::PANEL);
+    let panels = transformed.par_chunks_exact_mut(FREQUENCIES * matrix_len::<S>(inputs));
     panels.enumerate().for_each(|(panel, transformed)| {
         simd.run(
             #[inline(always)]
@@ -30,7 +36,7 @@ pub(super) fn transform_weights<S: Simd>(simd: S, shape: Shape, weights: &[f32],
                         let output = (panel * S::PANEL + lane).min(outputs);
                         store(
                             simd,
-                            padded,
+                            inputs,
                             input,
                             lane,
                             transformed,
@@ -58,8 +64,7 @@ pub(super) fn transform_turned_weights<S: Simd>(
 ) {
     const BLOCK: usize = 8;
     let (inputs, outputs) = (shape.in_channels, shape.out_channels);
-    let padded = outputs.next_multiple_of(S::PANEL);
-    let panels = transformed.par_chunks_exact_mut(FREQUENCIES * padded * S::PANEL);
+    let panels = transformed.par_chunks_exact_mut(FREQUENCIES * matrix_len::<S>(outputs));
     panels.enumerate().for_each(|(panel, transformed)| {
         simd.run(
             #[inline(always)]
@@ -81,7 +86,7 @@ pub(super) fn transform_turned_weights<S: Simd>(
                         for lane in (0..S::PANEL).step_by(S::LANES) {
                             store(
                                 simd,
-                                padded,
+                                outputs,
                                 first + output,
                                 lane,
                                 transformed,
@@ -118,7 +123,7 @@ fn store<S: Simd>(
     );
     for (down, values) in frequencies.into_iter().enumerate() {
         for (right, value) in values.into_iter().enumerate() {
-            let at = ((down * WINDOW + right) * inputs + input) * S::PANEL + lane;
+            let at = (down * WINDOW + right) * matrix_len::<S>(inputs) + input * S::PANEL + lane;
             simd.store(value, &mut panel[at..at + S::LANES]);
         }
     }
@@ -126,8 +131,7 @@ fn store<S: Simd>(
 
 /// Zeros for the inputs from `inputs` on of a panel.
 fn clear_padding<S: Simd>(inputs: usize, panel: &mut [f32]) {
-    let padded = inputs.next_multiple_of(S::PANEL);
-    for frequency in panel.chunks_exact_mut(padded * S::PANEL) {
+    for frequency in panel.chunks_exact_mut(matrix_len::<S>(inputs)) {
         frequency[inputs * S::PANEL..].fill(0.0);
     }
 }
@@ -152,7 +156,7 @@ pub(super) fn add_weight_gradient<S: Simd>(simd: S, shape: Shape, transformed: &
     /// Inputs in one piece of work.
     const PIECE: usize = 8;
     let (inputs, outputs) = (shape.in_channels, shape.out_channels);
-    let (padded, panels) = (inputs.next_multiple_of(S::PANEL), outputs.div_ceil(S::PANEL));
+    let (matrix, panels) = (matrix_len::<S>(inputs), outputs.div_ceil(S::PANEL));
     // For each piece the rows of its inputs in all nine taps.
     let mut pieces: Vec<Vec<&mut [f32]>> = (0..inputs.div_ceil(PIECE)).map(|_| Vec::new()).collect();
     for tap in gradient.chunks_exact_mut(inputs * outputs) {
@@ -171,7 +175,7 @@ pub(super) fn add_weight_gradient<S: Simd>(simd: S, shape: Shape, transformed: &
                         let mut frequencies = [[simd.splat(0.0); WINDOW]; WINDOW];
                         let mut largest = simd.splat(0.0);
                         for (frequency, value) in frequencies.as_flattened_mut().iter_mut().enumerate() {
-                            let at = ((frequency * panels + panel) * padded + input) * S::PANEL + lane;
+                            let at = (frequency * panels + panel) * matrix + input * S::PANEL + lane;
                             *value = simd.load(&transformed[at..at + S::LANES]);
                             largest = simd.max(largest, magnitude(simd, *value));
                         }

@@ -144,7 +144,8 @@ proptest! {
 
     #[test]
     fn sums_agree_with_those_in_f64(losses in losses(), config in config()) {
-        let limits = Alrc::new(config).unwrap().limits();
+        let alrc = Alrc::new(config).unwrap();
+        let limits = alrc.limits();
         let sums = limits.clip_batch(&losses, &mut [], &mut []);
         let bound = 1.4e17;
         let values: Vec<f64> = losses
@@ -162,9 +163,13 @@ proptest! {
         // The mean is wrong by some units of the largest loss; moments beyond the bound by 2 % (1.4e17 stands for
         // 1.44e17).
         let relative = if largest >= bound { 0.03 } else { 64.0 * epsilon };
-        prop_assert!((f64::from(sums.mean) - mean).abs() <= relative * largest + 1e-43, "{:?} {}", sums, mean);
+        // Each of two passes leaves a unit of the distance from its centre, the first of which is the running mean: what
+        // is that much smaller than the running mean does not move it.
+        let residue = 4.0 * epsilon * epsilon * f64::from(alrc.mu1()).abs();
+        let tolerance = relative * largest + residue + 1e-43;
+        prop_assert!((f64::from(sums.mean) - mean).abs() <= tolerance, "{:?} {}", sums, mean);
         let squares: f64 = values.iter().map(|value| (value - mean) * (value - mean)).sum();
-        let noise = values.len() as f64 * (relative * largest).powi(2);
+        let noise = values.len() as f64 * tolerance.powi(2);
         let error = (f64::from(sums.squares) - squares).abs();
         prop_assert!(error <= 64.0 * epsilon.max(relative) * squares + noise + 1e-40, "{:?} {}", sums, squares);
     }

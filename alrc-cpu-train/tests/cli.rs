@@ -4,6 +4,7 @@
 mod program;
 
 use std::fs;
+use std::process::{Command, Stdio};
 
 use program::{QUICK, STORED, alrc_train, assert_refused, directory, run};
 use proptest::prelude::*;
@@ -241,7 +242,7 @@ fn info_names_the_convolutions() {
 #[test]
 fn an_interrupted_run_is_whole() {
     let directory = directory();
-    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("alrc-train"))
+    let mut child = Command::new(assert_cmd::cargo::cargo_bin!("alrc-train"))
         .current_dir(directory.path())
         .args(["run", "--width", "4", "--out", "out"])
         .spawn()
@@ -251,7 +252,7 @@ fn an_interrupted_run_is_whole() {
         assert!(child.try_wait().unwrap().is_none(), "ended too early");
         std::thread::yield_now();
     }
-    let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(kill.success());
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let summary: serde_json::Value =
@@ -275,4 +276,17 @@ proptest! {
         let is_good = len > 0 && len.is_multiple_of(STORED) && label <= 9;
         prop_assert_eq!(output.status.code(), Some(if is_good { 0 } else { 2 }));
     }
+}
+
+#[test]
+fn a_reader_who_has_gone_is_no_failure() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_alrc-train"))
+        .arg("info")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -45,10 +45,10 @@ impl Compare {
         let stop = stop_on_signal()?;
         let runs = compare::compare(&config, self.seeds, &directory, &stop)?;
         if self.output.json {
-            println!("{}", serde_json::to_string_pretty(&runs)?);
+            say!("{}", serde_json::to_string_pretty(&runs)?);
         } else {
-            println!("{}", compare::table(&runs));
-            println!("curves: {}", directory.join("curves.png").display());
+            say!("{}", compare::table(&runs));
+            say!("curves: {}", directory.join("curves.png").display());
         }
         Ok(if stop.is_asked() { stopped(&stop) } else { ExitCode::SUCCESS })
     }

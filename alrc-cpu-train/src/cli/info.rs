@@ -61,24 +61,24 @@ impl Info {
             "convolutions": layers,
         });
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&info)?);
+            say!("{}", serde_json::to_string_pretty(&info)?);
         } else {
-            println!("alrc-train {}", env!("CARGO_PKG_VERSION"));
-            println!("processor     {} {}", std::env::consts::ARCH, features().join(" "));
-            println!("threads       {}", config.threads);
+            say!("alrc-train {}", env!("CARGO_PKG_VERSION"));
+            say!("processor     {} {}", std::env::consts::ARCH, features().join(" "));
+            say!("threads       {}", config.threads);
             if let Some(seconds) = sum {
-                println!("ranks         {ranks}, which sum a gradient in {:.2} ms", 1e3 * seconds);
+                say!("ranks         {ranks}, which sum a gradient in {:.2} ms", 1e3 * seconds);
             }
             for adapter in &adapters {
-                println!("adapter       {adapter}");
+                say!("adapter       {adapter}");
             }
             if !cfg!(feature = "wgpu") {
-                println!("adapter       unknown: built without the feature `wgpu`");
+                say!("adapter       unknown: built without the feature `wgpu`");
             }
-            println!("network       {} parameters, width {}", network.layout().len(), config.width);
-            println!("training step {:.2} GFLOP an image", network.flop() / 1e9);
+            say!("network       {} parameters, width {}", network.layout().len(), config.width);
+            say!("training step {:.2} GFLOP an image", network.flop() / 1e9);
             for (layer, name) in network.implementations() {
-                println!("{layer:<13} {name}");
+                say!("{layer:<13} {name}");
             }
         }
         Ok(ExitCode::SUCCESS)

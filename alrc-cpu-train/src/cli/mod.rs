@@ -1,5 +1,17 @@
 //! The command line: arguments, and calls into the library.
 
+/// Prints a line of results. A reader who has gone, `head` for example, wants no more of them and is no reason to fail.
+macro_rules! say {
+    ($($argument:tt)*) => {{
+        use std::io::Write;
+        if let Err(error) = writeln!(std::io::stdout(), $($argument)*)
+            && error.kind() != std::io::ErrorKind::BrokenPipe
+        {
+            eprintln!("error: cannot print the result: {error}");
+        }
+    }};
+}
+
 mod compare;
 mod data;
 mod info;

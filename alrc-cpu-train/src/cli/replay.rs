@@ -70,7 +70,7 @@ impl Replay {
             Some(out) => self.replay_into(out, log, &configs, given)?,
         };
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&replay)?);
+            say!("{}", serde_json::to_string_pretty(&replay)?);
         } else {
             self.print(&replay, format);
         }
@@ -97,20 +97,24 @@ impl Replay {
     }
 
     fn print(&self, replay: &Replayed, format: &str) {
-        println!("{}: column {} ({format})", self.file.display(), replay.column);
-        println!(
+        say!("{}: column {} ({format})", self.file.display(), replay.column);
+        say!(
             "{} losses, {} of them not finite, {} rows without a value, {} spikes, largest loss {}",
-            replay.losses, replay.non_finite, replay.empty_rows, replay.spikes, replay.largest
+            replay.losses,
+            replay.non_finite,
+            replay.empty_rows,
+            replay.spikes,
+            replay.largest
         );
-        println!("\n{}", replay.table());
+        say!("\n{}", replay.table());
         match replay.suggestion {
             Some(start) => {
-                println!("suggestion: --mu1-start {} --mu2-start {}", start.mu1_start, start.mu2_start);
+                say!("suggestion: --mu1-start {} --mu2-start {}", start.mu1_start, start.mu2_start);
             }
-            None => println!("no start can be suggested for such losses"),
+            None => say!("no start can be suggested for such losses"),
         }
         if let Some(out) = &self.out {
-            println!("plot: {}", out.join("replay.png").display());
+            say!("plot: {}", out.join("replay.png").display());
         }
     }
 

@@ -41,10 +41,10 @@ impl Report {
         if self.json {
             let groups: Vec<_> = table::records(&report.collection);
             let document = json!({ "groups": groups, "left_out": report.problems, "files": files });
-            println!("{}", serde_json::to_string_pretty(&document)?);
+            say!("{}", serde_json::to_string_pretty(&document)?);
         } else {
-            println!("{}", table::markdown(&report.collection));
-            println!("report: {}", out.join("report.html").display());
+            say!("{}", table::markdown(&report.collection));
+            say!("report: {}", out.join("report.html").display());
         }
         Ok(ExitCode::SUCCESS)
     }

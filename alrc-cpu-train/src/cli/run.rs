@@ -84,10 +84,10 @@ impl Run {
 
     fn print(&self, summary: &Summary) -> Result<(), Failure> {
         if self.output.json {
-            println!("{}", serde_json::to_string_pretty(summary)?);
+            say!("{}", serde_json::to_string_pretty(summary)?);
         } else {
             let loss = summary.mean_last_unclipped_loss.map_or("-".to_owned(), |loss| format!("{loss:.4}"));
-            println!("{} steps, mean unclipped loss of the last: {loss}", summary.steps);
+            say!("{} steps, mean unclipped loss of the last: {loss}", summary.steps);
         }
         Ok(())
     }
@@ -180,12 +180,12 @@ fn describe(dataset: &Dataset) -> String {
 }
 
 fn diverged(summary: Summary) -> Failure {
-    let good = summary.final_checkpoint.map_or("no checkpoint is good".to_owned(), |path| {
-        format!("the last good checkpoint is {}", path.display())
+    let good = summary.final_checkpoint.map_or("no checkpoint is finite".to_owned(), |path| {
+        format!("the last checkpoint whose parameters are finite is {}", path.display())
     });
     let step = summary.steps - 1;
     Failure::Diverged(format!(
         "training diverged at step {step}: no image of 10 successive steps had a finite loss; {good}; try a lower \
-         --learning-rate or --num-stddev"
+         --learning-rate, or clipping (--num-stddev 3, or lower)"
     ))
 }

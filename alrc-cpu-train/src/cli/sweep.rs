@@ -82,7 +82,7 @@ impl Sweep {
         let stop = stop_on_signal()?;
         let swept = sweep::sweep(runs, &directory, self.jobs, &name.to_string_lossy(), &stop)?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&swept)?);
+            say!("{}", serde_json::to_string_pretty(&swept)?);
         } else {
             print_outcomes(&swept, &directory);
         }
@@ -121,9 +121,9 @@ impl Sweep {
     fn print_list(&self, runs: &[GridRun]) -> Result<(), Failure> {
         let names: Vec<_> = runs.iter().map(|run| run.name.as_str()).collect();
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&names)?);
+            say!("{}", serde_json::to_string_pretty(&names)?);
         } else {
-            println!("{}", names.join("\n"));
+            say!("{}", names.join("\n"));
         }
         Ok(())
     }
@@ -131,7 +131,7 @@ impl Sweep {
 
 fn print_outcomes(swept: &[Swept], directory: &Path) {
     let count = |is: fn(&Outcome) -> bool| swept.iter().filter(|run| is(&run.outcome)).count();
-    println!(
+    say!(
         "{} runs: {} trained here, {} finished before, {} in another process, {} not begun",
         swept.len(),
         count(|outcome| matches!(outcome, Outcome::Trained(_))),
@@ -139,7 +139,7 @@ fn print_outcomes(swept: &[Swept], directory: &Path) {
         count(|outcome| matches!(outcome, Outcome::Elsewhere)),
         count(|outcome| matches!(outcome, Outcome::NotBegun)),
     );
-    println!("report: alrc-train report {}", directory.display());
+    say!("report: alrc-train report {}", directory.display());
 }
 
 /// Part of a sweep.

@@ -165,6 +165,7 @@ impl Run {
     /// determine its results; begins it where there is no run.
     pub fn resume(config: Config, dataset: Arc<Dataset>, directory: &Path) -> Result<Self, RunError> {
         if !check_config(&config, directory)? {
+            warn!("nothing to resume in {}: a new run begins there", directory.display());
             return Self::create(config, dataset, directory);
         }
         let lock = lock(directory)?;

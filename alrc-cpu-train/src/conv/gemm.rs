@@ -11,6 +11,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::images::bands_mut;
 use super::workspace::{Workspace, with_scratch};
 use super::{Backward, Convolution, Forward, InputGradient, Shape, passed};
 use crate::tensor::ImageSize;
@@ -36,10 +37,10 @@ impl Convolution for Gemm {
         let Forward { size, input, weights, bias, skip, mask, output } = pass;
         let (channels, mask_bytes) = (self.shape.out_channels, self.shape.mask_bytes());
         let masks: Vec<Option<&mut [u8]>> = match mask {
-            Some(mask) => bands_mut(mask, size, mask_bytes).map(Some).collect(),
-            None => bands_mut(output, size, channels).map(|_| None).collect(),
+            Some(mask) => bands_mut(mask, size, mask_bytes, BAND).map(Some).collect(),
+            None => bands_mut(output, size, channels, BAND).map(|_| None).collect(),
         };
-        let outputs: Vec<_> = bands_mut(output, size, channels).collect();
+        let outputs: Vec<_> = bands_mut(output, size, channels, BAND).collect();
         outputs.into_par_iter().zip(masks).enumerate().for_each(|(index, (output, mask))| {
             let band = Band::new(index, size);
             multiply_neighbourhoods(self.shape, size, &band, input, weights, 0.0, output);
@@ -101,13 +102,6 @@ impl Band {
         let first = self.image * self.size.pixels();
         first + self.rows.start * self.size.width..first + self.rows.end * self.size.width
     }
-}
-
-/// Cuts a buffer of images with `per_pixel` values a pixel into bands.
-fn bands_mut<T>(images: &mut [T], size: ImageSize, per_pixel: usize) -> impl Iterator<Item = &mut [T]> {
-    images
-        .chunks_mut(size.pixels() * per_pixel)
-        .flat_map(move |image| image.chunks_mut(BAND * size.width * per_pixel))
 }
 
 /// output = beta output + neighbourhoods of the band in `input` x `weights`.
@@ -217,7 +211,7 @@ fn input_gradient(
 ) {
     let turned = shape.turn(weights);
     let shape = Shape { in_channels: shape.out_channels, out_channels: shape.in_channels, ..shape };
-    let bands: Vec<_> = bands_mut(out, size, shape.out_channels).collect();
+    let bands: Vec<_> = bands_mut(out, size, shape.out_channels, BAND).collect();
     bands.into_par_iter().enumerate().for_each(|(index, out)| {
         multiply_neighbourhoods(shape, size, &Band::new(index, size), output_gradient, &turned, beta, out);
     });

@@ -102,8 +102,8 @@ impl<'a> Output<'a> {
     }
 }
 
-/// Cuts images with `per_pixel` values a pixel into bands of rows.
-fn bands_mut<T>(
+/// Cuts images with `per_pixel` values a pixel into bands of `rows` rows, but for the last of an image.
+pub(super) fn bands_mut<T>(
     images: &mut [T],
     size: ImageSize,
     per_pixel: usize,

@@ -6,7 +6,6 @@ mod common;
 mod ranks;
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 

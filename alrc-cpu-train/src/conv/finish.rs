@@ -40,23 +40,39 @@ impl Destination<'_> {
         }
     }
 
-    /// Stores the sums of the channels from `channel` (a multiple of 8) on of pixel `pixel`.
+    /// Stores, for `N` pixels side by side, of which the first is `pixel`, the sums of the channels from `channel`
+    /// (a multiple of 8) on.
     #[inline(always)]
-    pub(super) fn store<S: Simd>(&mut self, simd: S, pixel: usize, channel: usize, sum: S::Vector) {
-        let mut value = sum;
+    pub(super) fn store<S: Simd, const N: usize>(
+        &mut self,
+        simd: S,
+        pixel: usize,
+        channel: usize,
+        mut sums: [S::Vector; N],
+    ) {
+        let lanes = S::LANES.min(self.channels - channel);
         if let Some(bias) = self.bias {
-            value = simd.add(value, simd.load(&bias[channel..]));
+            let bias = simd.load(&bias[channel..channel + lanes]);
+            for sum in &mut sums {
+                *sum = simd.add(*sum, bias);
+            }
         }
         if let Some(mask) = &mut self.mask {
-            let bits = simd.passing(value);
-            let mask_bytes = self.channels.div_ceil(8);
-            mask::write::<S>(bits, &mut mask[pixel * mask_bytes..][..mask_bytes], channel);
-            value = simd.keep(bits, value);
+            let pixel_bytes = self.channels.div_ceil(8);
+            for (right, sum) in sums.iter_mut().enumerate() {
+                let bits = simd.passing(*sum);
+                let first = (pixel + right) * pixel_bytes + channel / 8;
+                mask::write(bits, &mut mask[first..first + lanes.div_ceil(8)]);
+                *sum = simd.keep(bits, *sum);
+            }
         }
-        let values = pixel * self.channels + channel..(pixel + 1) * self.channels;
-        if let Some(skip) = self.skip {
-            value = simd.add(value, simd.load(&skip[values.clone()]));
+        for (right, &sum) in sums.iter().enumerate() {
+            let first = (pixel + right) * self.channels + channel;
+            let sum = match self.skip {
+                Some(skip) => simd.add(sum, simd.load(&skip[first..first + lanes])),
+                None => sum,
+            };
+            simd.store(sum, &mut self.output[first..first + lanes]);
         }
-        simd.store(value, &mut self.output[values]);
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::finish::Destination;
 use super::mask;
-use crate::simd::Simd;
+use crate::simd::{Simd, strided};
 use crate::tensor::ImageSize;
 
 /// A batch of images to be read.
@@ -61,6 +61,40 @@ impl Source<'_> {
             }
             None => values,
         }
+    }
+
+    /// A vector of channels of each of `N` pixels one below the other, from (`top`, `column`) on; zeros for those that
+    /// lie outside the image (above or left of it after a subtraction that wraps).
+    #[inline(always)]
+    pub(super) fn load_column<S: Simd, const N: usize>(
+        &self,
+        simd: S,
+        size: ImageSize,
+        top: usize,
+        column: usize,
+        channel: usize,
+    ) -> [S::Vector; N] {
+        let (width, height) = (size.width, size.height);
+        if column < width && top < height && height - top >= N && channel + S::LANES <= self.channels {
+            let first = (top * width + column) * self.channels + channel;
+            let mut vectors = strided::load(simd, self.image, first, width * self.channels);
+            if let Some(mask) = self.mask {
+                let bytes = self.channels.div_ceil(8);
+                let first = (top * width + column) * bytes + channel / 8;
+                for (down, vector) in vectors.iter_mut().enumerate() {
+                    *vector = simd.keep(mask::read_whole::<S>(mask, first + down * width * bytes), *vector);
+                }
+            }
+            return vectors;
+        }
+        let mut vectors = [simd.splat(0.0); N];
+        for (down, vector) in vectors.iter_mut().enumerate() {
+            let row = top.wrapping_add(down);
+            if row < height && column < width {
+                *vector = self.load(simd, row * width + column, channel);
+            }
+        }
+        vectors
     }
 
     /// Writes the sum over `pixels` of each channel to `sums`.

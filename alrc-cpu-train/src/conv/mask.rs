@@ -12,18 +12,26 @@ pub fn passed(pixel_mask: &[u8], channel: usize) -> bool {
 #[inline(always)]
 pub(super) fn read<S: Simd>(pixel_mask: &[u8], channel: usize) -> u32 {
     let bytes = pixel_mask.get(channel / 8..).unwrap_or_default();
-    let mut bits = 0;
-    for byte in 0..S::LANES / 8 {
-        bits |= u32::from(bytes.get(byte).copied().unwrap_or(0)) << (8 * byte);
+    if bytes.len() >= S::LANES / 8 {
+        return read_whole::<S>(bytes, 0);
     }
-    bits
+    let mut bits = [0; 4];
+    bits[..bytes.len()].copy_from_slice(bytes);
+    u32::from_le_bytes(bits)
 }
 
-/// Stores the bits of a vector of channels from `channel` (a multiple of 8) on.
+/// The bits of a vector of channels, from byte `first` on.
 #[inline(always)]
-pub(super) fn write<S: Simd>(bits: u32, pixel_mask: &mut [u8], channel: usize) {
-    let bytes = pixel_mask[channel / 8..].iter_mut();
-    for (byte, to) in bytes.take(S::LANES / 8).enumerate() {
-        *to = (bits >> (8 * byte)) as u8;
+pub(super) fn read_whole<S: Simd>(mask: &[u8], first: usize) -> u32 {
+    let mut bits = [0; 4];
+    bits[..S::LANES / 8].copy_from_slice(&mask[first..first + S::LANES / 8]);
+    u32::from_le_bytes(bits)
+}
+
+/// Stores as many bits as there is room for.
+#[inline(always)]
+pub(super) fn write(bits: u32, bytes: &mut [u8]) {
+    for (to, byte) in bytes.iter_mut().zip(bits.to_le_bytes()) {
+        *to = byte;
     }
 }

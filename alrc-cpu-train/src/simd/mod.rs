@@ -31,6 +31,7 @@ mod avx512;
 mod portable;
 pub mod product;
 mod scalar;
+pub(crate) mod strided;
 
 use std::fmt::Debug;
 

@@ -67,7 +67,7 @@ pub(super) fn convolve<S: Simd>(
             || {
                 for (pixel, sums) in sums.chunks_exact(outputs).enumerate() {
                     for channel in (0..outputs).step_by(S::LANES) {
-                        destination.store(simd, pixel, channel, simd.load(&sums[channel..]));
+                        destination.store(simd, pixel, channel, [simd.load(&sums[channel..])]);
                     }
                 }
             },

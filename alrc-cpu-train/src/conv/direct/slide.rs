@@ -49,7 +49,7 @@ pub(super) fn convolve<S: Simd>(
                             let channels = panel * S::PANEL..out_channels.min((panel + 1) * S::PANEL);
                             for channel in channels.step_by(S::LANES) {
                                 let sum = simd.load(&sums[channel % S::PANEL..][..S::LANES]);
-                                destination.store(simd, pixel, channel, sum);
+                                destination.store(simd, pixel, channel, [sum]);
                             }
                         }
                     },

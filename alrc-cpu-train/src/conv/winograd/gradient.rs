@@ -59,7 +59,7 @@ pub(super) fn add<S: Simd>(
                 let input = input.image(grid.size, band.image);
                 let gradient = output_gradient.image(grid.size, band.image);
                 with_scratch(
-                    [tiles::strip_len::<S>(grid, shape.in_channels.max(shape.out_channels))],
+                    [tiles::strip_len::<S>(shape.in_channels.max(shape.out_channels))],
                     |[strip]| {
                         simd.run(
                             #[inline(always)]

@@ -157,46 +157,43 @@ fn convolve_band<S: Simd>(
     let tiles = band.rows.len() * grid.columns;
     let (inputs, outputs) = (Layout::new::<S>(source.channels, tiles), Layout::new::<S>(S::PANEL, tiles));
     let matrix = weights::matrix_len::<S>(source.channels);
-    with_scratch(
-        [inputs.len(), outputs.len(), tiles::strip_len::<S>(grid, source.channels)],
-        |[v, m, strip]| {
+    with_scratch([inputs.len(), outputs.len(), tiles::strip_len::<S>(source.channels)], |[v, m, strip]| {
+        simd.run(
+            #[inline(always)]
+            || tiles::transform_input(simd, grid, band.rows.clone(), source, inputs, v, strip),
+        );
+        for (panel, u) in transformed.chunks_exact(FREQUENCIES * matrix).enumerate() {
+            let channels = panel * S::PANEL..destination.channels.min((panel + 1) * S::PANEL);
+            let operands = v.chunks_exact(inputs.frequency).zip(u.chunks_exact(matrix));
+            let products = operands.zip(m.chunks_exact_mut(outputs.frequency));
+            for (frequency, ((v, u), m)) in products.enumerate() {
+                // By the time that the products are done, the output is at hand.
+                let pixels = |frequency| destination.pixels() * frequency / FREQUENCIES;
+                destination.prefetch(pixels(frequency)..pixels(frequency + 1), channels.clone());
+                simd.product(Product {
+                    rows: tiles,
+                    segments: inputs.panels,
+                    depth: S::PANEL,
+                    a: Left { values: v, row: S::PANEL, segment: inputs.panel, depth: 1 },
+                    b: Right { values: u, segment: S::PANEL * S::PANEL },
+                    c: m,
+                    accumulate: false,
+                });
+            }
             simd.run(
                 #[inline(always)]
-                || tiles::transform_input(simd, grid, band.rows.clone(), source, inputs, v, strip),
+                || {
+                    tiles::transform_output(
+                        simd,
+                        grid,
+                        band.rows.clone(),
+                        panel,
+                        outputs,
+                        m,
+                        &mut destination,
+                    );
+                },
             );
-            for (panel, u) in transformed.chunks_exact(FREQUENCIES * matrix).enumerate() {
-                let channels = panel * S::PANEL..destination.channels.min((panel + 1) * S::PANEL);
-                let operands = v.chunks_exact(inputs.frequency).zip(u.chunks_exact(matrix));
-                let products = operands.zip(m.chunks_exact_mut(outputs.frequency));
-                for (frequency, ((v, u), m)) in products.enumerate() {
-                    // By the time that the products are done, the output is at hand.
-                    let pixels = |frequency| destination.pixels() * frequency / FREQUENCIES;
-                    destination.prefetch(pixels(frequency)..pixels(frequency + 1), channels.clone());
-                    simd.product(Product {
-                        rows: tiles,
-                        segments: inputs.panels,
-                        depth: S::PANEL,
-                        a: Left { values: v, row: S::PANEL, segment: inputs.panel, depth: 1 },
-                        b: Right { values: u, segment: S::PANEL * S::PANEL },
-                        c: m,
-                        accumulate: false,
-                    });
-                }
-                simd.run(
-                    #[inline(always)]
-                    || {
-                        tiles::transform_output(
-                            simd,
-                            grid,
-                            band.rows.clone(),
-                            panel,
-                            outputs,
-                            m,
-                            &mut destination,
-                        );
-                    },
-                );
-            }
-        },
-    );
+        }
+    });
 }

@@ -9,7 +9,7 @@ use super::transform::{Input, Output, OutputGradient, Transform, both_ways};
 use super::{FREQUENCIES, TILE, WINDOW};
 use crate::conv::finish::Destination;
 use crate::conv::images::Source;
-use crate::simd::Simd;
+use crate::simd::{Simd, strided};
 use crate::tensor::{ALIGNMENT, ImageSize};
 use std::ops::Range;
 
@@ -71,10 +71,18 @@ pub(super) fn transform_output_gradient<S: Simd>(
     to_frequencies(simd, grid, rows, 0, source, layout, band, strip, OutputGradient);
 }
 
+/// Columns of pixels that the strip holds: those that a tile's window and its right neighbour's share stay in it.
+const STRIP: usize = 2 * TILE;
+
+/// Values of the strip that the transforms of images with so many channels need.
+pub(super) fn strip_len<S: Simd>(channels: usize) -> usize {
+    WINDOW * STRIP * channels.next_multiple_of(S::PANEL)
+}
+
 /// Transforms for each tile the window of `SIDE` x `SIDE` pixels that starts `before` pixels above and left of it.
 ///
-/// The columns of a whole row of tiles are transformed first, those that windows share only once, and put into `strip`,
-/// `[WINDOW, columns, channels]`; then, for each tile, the rows of what came out.
+/// From left to right, the columns that a tile adds to its left neighbour's are transformed and put into `strip`,
+/// `[WINDOW, STRIP, channels]`, a ring that stays in the first-level cache; then the rows of what it holds of the tile.
 #[expect(clippy::too_many_arguments, reason = "the one loop under both transforms")]
 #[inline(always)]
 fn to_frequencies<S: Simd, T: Transform<SIDE, WINDOW> + Copy, const SIDE: usize>(
@@ -88,43 +96,28 @@ fn to_frequencies<S: Simd, T: Transform<SIDE, WINDOW> + Copy, const SIDE: usize>
     strip: &mut [f32],
     _: T,
 ) {
-    let ImageSize { width, height } = grid.size;
-    let columns = grid.columns * TILE + SIDE - TILE;
     let channels = layout.panels * S::PANEL;
-    let strip = &mut strip[..WINDOW * columns * channels];
-    let zero = simd.splat(0.0);
-    for (index, row) in rows.clone().enumerate() {
-        let top = row * TILE;
-        for column in 0..columns {
+    for (tile, (row, column)) in grid.tiles(rows.clone()).enumerate() {
+        let (top, left) = (row * TILE, column * TILE);
+        let shared = if column == 0 { 0 } else { SIDE - TILE };
+        for column in left + shared..left + SIDE {
             for channel in (0..channels).step_by(S::LANES) {
-                let mut window = [zero; SIDE];
-                for (down, value) in window.iter_mut().enumerate() {
-                    let (row, column) = ((top + down).wrapping_sub(before), column.wrapping_sub(before));
-                    if row < height && column < width {
-                        *value = source.load(simd, row * width + column, channel);
-                    }
-                }
-                for (down, value) in T::apply(simd, window).into_iter().enumerate() {
-                    let at = (down * columns + column) * channels + channel;
-                    simd.store(value, &mut strip[at..at + S::LANES]);
-                }
+                let (top, left) = (top.wrapping_sub(before), column.wrapping_sub(before));
+                let window = source.load_column(simd, grid.size, top, left, channel);
+                let first = column % STRIP * channels + channel;
+                strided::store(simd, T::apply(simd, window), strip, first, STRIP * channels);
             }
         }
-        for column in 0..grid.columns {
-            for channel in (0..channels).step_by(S::LANES) {
-                let place = channel / S::PANEL * layout.panel + channel % S::PANEL;
-                let tile = place + (index * grid.columns + column) * S::PANEL;
-                for down in 0..WINDOW {
-                    let mut window = [zero; SIDE];
-                    for (right, value) in window.iter_mut().enumerate() {
-                        let at = (down * columns + column * TILE + right) * channels + channel;
-                        *value = simd.load(&strip[at..at + S::LANES]);
-                    }
-                    for (right, value) in T::apply(simd, window).into_iter().enumerate() {
-                        let at = (down * WINDOW + right) * layout.frequency + tile;
-                        simd.store(value, &mut band[at..at + S::LANES]);
-                    }
+        for channel in (0..channels).step_by(S::LANES) {
+            let place = channel / S::PANEL * layout.panel + tile * S::PANEL + channel % S::PANEL;
+            for down in 0..WINDOW {
+                let mut window = [simd.splat(0.0); SIDE];
+                for (right, value) in window.iter_mut().enumerate() {
+                    let at = (down * STRIP + (left + right) % STRIP) * channels + channel;
+                    *value = simd.load(&strip[at..at + S::LANES]);
                 }
+                let first = down * WINDOW * layout.frequency + place;
+                strided::store(simd, T::apply(simd, window), band, first, layout.frequency);
             }
         }
     }
@@ -138,11 +131,6 @@ fn to_frequencies<S: Simd, T: Transform<SIDE, WINDOW> + Copy, const SIDE: usize>
     }
 }
 
-/// Values of the strip that the transforms of images with so many channels need.
-pub(super) fn strip_len<S: Simd>(grid: Grid, channels: usize) -> usize {
-    WINDOW * (grid.columns * TILE + WINDOW - TILE) * channels.next_multiple_of(S::PANEL)
-}
-
 /// Y = A' M A for panel `panel` of the tiles of `rows`; `frequencies` is a band of that panel alone.
 #[inline(always)]
 pub(super) fn transform_output<S: Simd>(
@@ -154,24 +142,32 @@ pub(super) fn transform_output<S: Simd>(
     frequencies: &[f32],
     destination: &mut Destination<'_>,
 ) {
+    let ImageSize { height, width } = grid.size;
     let first_row = rows.start * TILE;
     let channels = panel * S::PANEL..destination.channels.min((panel + 1) * S::PANEL);
-    for (index, (row, column)) in grid.tiles(rows).enumerate() {
+    for (tile, (row, column)) in grid.tiles(rows).enumerate() {
+        let (top, left) = (row * TILE, column * TILE);
         for channel in channels.clone().step_by(S::LANES) {
-            let place = index * S::PANEL + channel % S::PANEL;
+            let place = tile * S::PANEL + channel % S::PANEL;
             let values = both_ways(
                 simd,
                 Output,
                 #[inline(always)]
-                |down, right| {
-                    let at = (down * WINDOW + right) * layout.frequency + place;
-                    simd.load(&frequencies[at..at + S::LANES])
+                |column| {
+                    let first = column * layout.frequency + place;
+                    strided::load(simd, frequencies, first, WINDOW * layout.frequency)
                 },
             );
-            let (top, left) = (row * TILE, column * TILE);
-            for (row, values) in (top..grid.size.height).zip(values) {
-                for (column, value) in (left..grid.size.width).zip(values) {
-                    destination.store(simd, (row - first_row) * grid.size.width + column, channel, value);
+            for (down, &values) in values.iter().enumerate() {
+                let pixel = (top + down - first_row) * width + left;
+                if top + down >= height {
+                    // Below the image.
+                } else if left + TILE <= width {
+                    destination.store(simd, pixel, channel, values);
+                } else {
+                    for (right, &value) in values[..width - left].iter().enumerate() {
+                        destination.store(simd, pixel + right, channel, [value]);
+                    }
                 }
             }
         }

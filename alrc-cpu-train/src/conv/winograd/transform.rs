@@ -14,27 +14,24 @@ pub(super) trait Transform<const N: usize, const M: usize> {
     fn apply<S: Simd>(simd: S, values: [S::Vector; N]) -> [S::Vector; M];
 }
 
-/// Applies a transform to the columns, then to the rows, of the matrix that `read(row, column)` yields.
+/// Applies a transform to the columns that `read` yields, then to the rows of what comes out.
 #[inline(always)]
 pub(super) fn both_ways<S: Simd, T: Transform<N, M>, const N: usize, const M: usize>(
     simd: S,
     _: T,
-    read: impl Fn(usize, usize) -> S::Vector,
+    read: impl Fn(usize) -> [S::Vector; N],
 ) -> [[S::Vector; M]; M] {
     let zero = simd.splat(0.0);
     let mut half = [[zero; N]; M];
     #[expect(clippy::needless_range_loop, reason = "a column crosses all rows of `half`")]
     for column in 0..N {
-        let mut values = [zero; N];
-        for (row, value) in values.iter_mut().enumerate() {
-            *value = read(row, column);
-        }
-        for (row, value) in T::apply(simd, values).into_iter().enumerate() {
-            half[row][column] = value;
+        let values = T::apply(simd, read(column));
+        for (half, &value) in half.iter_mut().zip(&values) {
+            half[column] = value;
         }
     }
     let mut result = [[zero; M]; M];
-    for (result, half) in result.iter_mut().zip(half) {
+    for (result, &half) in result.iter_mut().zip(&half) {
         *result = T::apply(simd, half);
     }
     result

@@ -11,7 +11,7 @@ use super::tiles::SPACING;
 use super::transform::{WeightGradient, Weights, both_ways};
 use super::{FREQUENCIES, KERNEL, WINDOW};
 use crate::conv::Shape;
-use crate::simd::Simd;
+use crate::simd::{Simd, strided};
 
 /// From one matrix `[inputs, PANEL]` to the next.
 pub(super) fn matrix_len<S: Simd>(inputs: usize) -> usize {
@@ -119,13 +119,11 @@ fn store<S: Simd>(
         simd,
         Weights,
         #[inline(always)]
-        |down, right| tap(down * KERNEL + right),
+        |column| [tap(column), tap(KERNEL + column), tap(2 * KERNEL + column)],
     );
-    for (down, values) in frequencies.into_iter().enumerate() {
-        for (right, value) in values.into_iter().enumerate() {
-            let at = (down * WINDOW + right) * matrix_len::<S>(inputs) + input * S::PANEL + lane;
-            simd.store(value, &mut panel[at..at + S::LANES]);
-        }
+    let matrix = matrix_len::<S>(inputs);
+    for (down, &values) in frequencies.iter().enumerate() {
+        strided::store(simd, values, panel, down * WINDOW * matrix + input * S::PANEL + lane, matrix);
     }
 }
 
@@ -172,22 +170,31 @@ pub(super) fn add_weight_gradient<S: Simd>(simd: S, shape: Shape, transformed: &
                     let input = piece * PIECE + row;
                     for output in (0..outputs).step_by(S::LANES) {
                         let (panel, lane) = (output / S::PANEL, output % S::PANEL);
-                        let mut frequencies = [[simd.splat(0.0); WINDOW]; WINDOW];
+                        let frequencies: [S::Vector; FREQUENCIES] = strided::load(
+                            simd,
+                            transformed,
+                            panel * matrix + input * S::PANEL + lane,
+                            panels * matrix,
+                        );
                         let mut largest = simd.splat(0.0);
-                        for (frequency, value) in frequencies.as_flattened_mut().iter_mut().enumerate() {
-                            let at = (frequency * panels + panel) * matrix + input * S::PANEL + lane;
-                            *value = simd.load(&transformed[at..at + S::LANES]);
-                            largest = simd.max(largest, magnitude(simd, *value));
+                        for &value in &frequencies {
+                            largest = simd.max(largest, magnitude(simd, value));
                         }
                         let sums = both_ways(
                             simd,
                             WeightGradient,
                             #[inline(always)]
-                            |down: usize, right: usize| frequencies[down][right],
+                            |column| {
+                                let mut values = [simd.splat(0.0); WINDOW];
+                                for (row, value) in values.iter_mut().enumerate() {
+                                    *value = frequencies[row * WINDOW + column];
+                                }
+                                values
+                            },
                         );
                         let noise = simd.mul(simd.splat(NOISE), largest);
-                        for (taps, sums) in taps.chunks_exact_mut(KERNEL).zip(sums) {
-                            for (tap, sum) in taps.iter_mut().zip(sums) {
+                        for (taps, sums) in taps.chunks_exact_mut(KERNEL).zip(&sums) {
+                            for (tap, &sum) in taps.iter_mut().zip(sums) {
                                 let significant = simd.passing(simd.sub(magnitude(simd, sum), noise));
                                 let to = &mut tap[row * outputs + output..(row + 1) * outputs];
                                 simd.store(simd.add(simd.load(to), simd.keep(significant, sum)), to);

@@ -7,7 +7,7 @@ use alrc_kernel::Start;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use toml::Table;
+use toml::{Table, Value};
 
 use crate::backend::BackendKind;
 use crate::conv::Algorithm;
@@ -312,10 +312,19 @@ impl Config {
 pub fn difference(a: &Table, b: &Table) -> Option<(String, String)> {
     let option = a.keys().chain(b.keys()).find(|name| a.get(*name) != b.get(*name))?;
     let describe = |table: &Table| match table.get(option) {
-        Some(value) => format!("--{option} {}", value.to_string().trim_matches('"')),
+        Some(value) => format!("--{option} {}", as_argument(value)),
         None => format!("no --{option}"),
     };
     Some((describe(a), describe(b)))
+}
+
+/// A value as it is written on the command line.
+pub fn as_argument(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Float(number) => number.to_string(),
+        other => other.to_string(),
+    }
 }
 
 /// A number of standard deviations, or `off`, as options and files write it.

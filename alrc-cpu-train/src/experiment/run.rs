@@ -20,6 +20,7 @@ use crate::record::progress::Progress;
 use crate::record::samples;
 use crate::record::summary::{Counters, Ending, Statistics, Summary};
 use crate::report::plots::PlotError;
+use crate::report::runs;
 use crate::signal::Stop;
 use crate::train::{StepRecord, Trainer};
 
@@ -89,6 +90,9 @@ pub enum RunError {
     /// The backend cannot be used, or has failed.
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// What a run has left cannot be read.
+    #[error(transparent)]
+    Results(#[from] runs::RunError),
     /// A picture cannot be drawn.
     #[error(transparent)]
     Plot(#[from] PlotError),
@@ -103,7 +107,7 @@ impl RunError {
         match self {
             Self::Checkpoint(error) => matches!(error, CheckpointError::Foreign { .. }),
             Self::Backend(error) => error.is_usage(),
-            Self::Unwritable { .. } | Self::Plot(_) => false,
+            Self::Unwritable { .. } | Self::Results(_) | Self::Plot(_) => false,
             Self::Data(_)
             | Self::Init(_)
             | Self::Occupied(_)
@@ -165,7 +169,6 @@ impl Run {
     /// determine its results; begins it where there is no run.
     pub fn resume(config: Config, dataset: Arc<Dataset>, directory: &Path) -> Result<Self, RunError> {
         if !check_config(&config, directory)? {
-            warn!("nothing to resume in {}: a new run begins there", directory.display());
             return Self::create(config, dataset, directory);
         }
         let lock = lock(directory)?;
@@ -410,6 +413,16 @@ pub fn finished(directory: &Path, steps: u64) -> Option<Summary> {
         Ending::Interrupted => false,
     };
     is_finished.then_some(summary)
+}
+
+/// How many of the `steps` steps of the run in `directory` need not be done again: all if it is [`finished`], else those
+/// of its newest checkpoint.
+pub fn steps_done(directory: &Path, steps: u64) -> u64 {
+    if finished(directory, steps).is_some() {
+        return steps;
+    }
+    let checkpoints = checkpoint::Directory::new(directory.join(CHECKPOINTS), 1);
+    checkpoints.newest_step().unwrap_or(0).min(steps)
 }
 
 fn save_config(config: &Config, directory: &Path) -> Result<(), RunError> {

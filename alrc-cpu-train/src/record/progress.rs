@@ -36,11 +36,12 @@ impl Board {
         }
     }
 
-    /// Shows how far a series of runs, of `images` images in all, has come.
-    pub fn overall(&self, label: &str, images: u64) -> Overall {
-        let bar = self.bar(label, 0, images, "{prefix} {wide_bar} {percent}% {msg}");
-        let state = OverallState { clock: Clock::start(), trained: 0, skipped: 0, runs: 0 };
-        Overall { label: label.to_owned(), images, bar, state: Mutex::new(state) }
+    /// Shows how far a series of runs has come, of which `runs` have ended; `done` of its `images` images need no
+    /// training any more.
+    pub fn overall(&self, label: &str, runs: usize, done: u64, images: u64) -> Overall {
+        let bar = self.bar(label, done, images, "{prefix} {wide_bar} {percent}% {msg}");
+        let state = OverallState { clock: None, trained: 0, done, images, runs };
+        Overall { label: label.to_owned(), bar, state: Mutex::new(state) }
     }
 
     /// Shows a download of `size` bytes.
@@ -87,10 +88,14 @@ impl Clock {
 
     /// The time for `left` pieces of work, if `done` have been done since the start.
     fn time_left(&self, done: u64, left: u64) -> String {
-        let seconds = self.seconds() / done as f64 * left as f64;
-        let left = Duration::try_from_secs_f64(seconds).map(HumanDuration);
-        left.map_or_else(|_| "?".to_owned(), |left| left.to_string())
+        duration(self.seconds() / done as f64 * left as f64)
     }
+}
+
+/// A time in words; `?` for one that is not finite.
+pub fn duration(seconds: f64) -> String {
+    let duration = Duration::try_from_secs_f64(seconds).map(HumanDuration);
+    duration.map_or_else(|_| "?".to_owned(), |duration| duration.to_string())
 }
 
 /// The progress of one run.
@@ -147,54 +152,71 @@ impl Progress {
 }
 
 /// The progress of a series of runs, which may go on side by side.
+///
+/// Speed and time left come from what is trained here, from when the first run begins.
 #[derive(Debug)]
 pub struct Overall {
     label: String,
-    images: u64,
     bar: Option<ProgressBar>,
     state: Mutex<OverallState>,
 }
 
 #[derive(Debug)]
 struct OverallState {
-    clock: Clock,
+    clock: Option<Clock>,
     /// Images trained on here.
     trained: u64,
-    /// Images of runs, or of parts of runs, that had been done before.
-    skipped: u64,
+    /// Images that need no training any more.
+    done: u64,
+    /// Images of all runs that are to be trained here.
+    images: u64,
     /// Runs that have ended.
-    runs: u64,
+    runs: usize,
 }
 
 impl Overall {
-    /// Takes in images on which a run has trained.
-    pub fn trained(&self, images: u64) {
-        self.update(|state| state.trained += images);
+    /// Takes in that a run begins, or goes on; instead of `expected` images, `done` need no training any more.
+    pub fn run_begins(&self, expected: u64, done: u64) {
+        self.update(|state| {
+            state.done = (state.done + done).saturating_sub(expected);
+            state.clock.get_or_insert_with(Clock::start);
+        });
     }
 
-    /// Takes in images that need no training any more.
-    pub fn skipped(&self, images: u64) {
-        self.update(|state| state.skipped += images);
+    /// Takes in images on which a run has trained.
+    pub fn trained(&self, images: u64) {
+        self.update(|state| {
+            state.trained += images;
+            state.done += images;
+        });
     }
 
     /// Takes in the end of a run.
-    pub fn run_ended(&self) {
+    pub fn run_ends(&self) {
         self.update(|state| state.runs += 1);
+    }
+
+    /// Takes in that so many images are not to be trained here.
+    pub fn leave_out(&self, images: u64) {
+        self.update(|state| state.images = state.images.saturating_sub(images));
     }
 
     fn update(&self, change: impl FnOnce(&mut OverallState)) {
         // A poisoned lock only means that another thread has panicked, which ends the program anyway.
         let Ok(mut state) = self.state.lock() else { return };
         change(&mut state);
-        let done = state.trained + state.skipped;
-        let left = state.clock.time_left(state.trained, self.images.saturating_sub(done));
-        let rate = state.trained as f64 / state.clock.seconds();
-        let message = format!("{} runs done, {rate:.1} images/s, {left} left", state.runs);
+        let (runs, done, images) = (state.runs, state.done, state.images);
+        let trained = state.trained;
+        let Some(clock) = &mut state.clock else { return };
+        let left = clock.time_left(trained, images.saturating_sub(done));
+        let rate = trained as f64 / clock.seconds();
+        let message = format!("{runs} runs done, {rate:.1} images/s, {left} left");
         if let Some(bar) = &self.bar {
             bar.set_message(message);
+            bar.set_length(images);
             bar.set_position(done);
-        } else if state.clock.line_is_due() {
-            info!("{}: {:.1}% {message}", self.label, 100.0 * done as f64 / self.images as f64);
+        } else if clock.line_is_due() {
+            info!("{}: {:.1}% {message}", self.label, 100.0 * done as f64 / images.max(1) as f64);
         }
     }
 }

@@ -296,8 +296,12 @@ fn bad_data_are_refused() {
     records[2 * STORED] = 10;
     fs::write(at("label/data_batch_1.bin"), &records).unwrap();
     fs::write(at("damaged.tar.gz"), b"\x1f\x8b damaged").unwrap();
-    let cases: [(&str, &[&str]); 5] = [
-        ("absent", &["absent", "give a directory"]),
+    fs::write(at("cut.bin"), &records[..STORED + 5]).unwrap();
+    fs::write(at("notes.txt"), "no images").unwrap();
+    let cases: [(&str, &[&str]); 7] = [
+        ("cut.bin", &["cut.bin", "record 1", "3073"]),
+        ("notes.txt", &["notes.txt", "3073", "CIFAR-10's binary version"]),
+        ("absent", &["absent", "give a directory", "alrc-train data fetch"]),
         ("empty", &["empty", "data_batch_*.bin"]),
         ("cut", &["data_batch_1.bin", "record 2", "3073", "again"]),
         ("label", &["data_batch_1.bin", "record 2", "label 10", "0 to 9"]),
@@ -320,7 +324,7 @@ fn a_run_is_not_overwritten() {
 }
 
 #[test]
-fn archives_and_directories_hold_the_same() {
+fn archives_directories_and_files_hold_the_same() {
     let directory = directory();
     let at = |name: &str| directory.path().join(name);
     fs::create_dir(at("data")).unwrap();
@@ -332,13 +336,12 @@ fn archives_and_directories_hold_the_same() {
     let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(archive, flate2::Compression::fast()));
     archive.append_dir_all("cifar-10-batches-bin", at("data")).unwrap();
     archive.into_inner().unwrap().finish().unwrap();
-    for data in ["data", "data.tar.gz"] {
+    fs::write(at("all.bin"), &bytes).unwrap();
+    let losses = ["data", "data.tar.gz", "all.bin"].map(|data| {
         run(directory.path(), &["--data", data, "--out", &format!("{data}.out")]).assert().success();
-    }
-    assert_eq!(
-        fs::read(at("data.out/losses.csv")).unwrap(),
-        fs::read(at("data.tar.gz.out/losses.csv")).unwrap()
-    );
+        fs::read(at(&format!("{data}.out/losses.csv"))).unwrap()
+    });
+    assert!(losses[0] == losses[1] && losses[0] == losses[2]);
 }
 
 #[test]

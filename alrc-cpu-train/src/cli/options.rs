@@ -24,8 +24,8 @@ pub(super) struct Options {
     #[arg(long, value_name = "FILE.toml")]
     #[serde(skip)]
     config: Option<PathBuf>,
-    /// Images: `builtin` (made up), a directory with CIFAR-10's data_batch_*.bin, or a .tar.gz of them
-    #[arg(long, value_name = "builtin|DIR|FILE.tar.gz")]
+    /// Images: `builtin` (made up), a directory with CIFAR-10's data_batch_*.bin, a .tar.gz of them, or one such file
+    #[arg(long, value_name = "builtin|DIR|FILE")]
     data: Option<String>,
     /// Error measure: |error|^2 or |error|^4
     #[arg(long)]

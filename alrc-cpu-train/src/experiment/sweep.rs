@@ -12,8 +12,8 @@ use super::plan::Plan;
 use super::run::{self, Run, RunError};
 use super::side_by_side::side_by_side;
 use crate::config::Config;
-use crate::data::Dataset;
 use crate::data::cifar10::DataError;
+use crate::data::{BUILTIN, Dataset};
 use crate::record::progress::{Board, Overall};
 use crate::record::summary::{Ending, Summary};
 use crate::signal::Stop;
@@ -139,7 +139,7 @@ pub struct Datasets {
 impl Datasets {
     /// What `--data` names.
     pub fn load(&self, config: &Config) -> Result<Arc<Dataset>, DataError> {
-        if config.data == "builtin" {
+        if config.data == BUILTIN {
             return run::load(config).map(Arc::new);
         }
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);

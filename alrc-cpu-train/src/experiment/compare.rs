@@ -70,7 +70,7 @@ impl Comparison {
         let runs = self.runs();
         let mut is_occupied = directory.join(DESCRIPTION).exists();
         for run in &runs {
-            is_occupied |= run::check_config(&run.config, &directory.join(&run.name))?;
+            is_occupied |= run::check_config(&run.config, &directory.join(&run.name))?.is_some();
         }
         if is_occupied && !resume {
             return Err(RunError::Occupied(directory.to_owned()));

@@ -165,7 +165,7 @@ fn a_sweep_tells_its_cost() {
     };
     // Eight runs of twenty steps, half of them with one image a step, half with two.
     assert_eq!(plan(), ([8, 0, 0, 160, 240, 240], None));
-    assert!(list().contains("8, together 160 steps, 240 images; the time is not known"), "{}", list());
+    assert!(list().contains("8, together 160 steps, 240 images; how long they take shows"), "{}", list());
 
     let sweep = |arguments: &[&str]| {
         let arguments = [&["sweep", "grid.toml", "--out", "out"], arguments].concat();

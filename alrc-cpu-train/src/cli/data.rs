@@ -101,7 +101,7 @@ impl Fetch {
             (Some(size), Some(sha256)) => ArchiveId { size, sha256 },
             _ => PUBLISHED,
         };
-        let mut progress = Board::default().download("download", archive.size);
+        let mut progress = Board.download("download", archive.size);
         let timeout = Duration::from_secs(self.timeout);
         let fetched = fetch::fetch(archive, &self.url, &self.out, timeout, &mut |len| progress.at(len));
         progress.finish();

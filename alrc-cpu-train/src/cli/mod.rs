@@ -37,6 +37,7 @@ use crate::config::{Config, ConfigError};
 use crate::data::fetch::FetchError;
 use crate::data::verify::VerifyError;
 use crate::experiment::run::RunError;
+use crate::record::progress::Messages;
 use crate::report::ReportError;
 use crate::signal::Stop;
 
@@ -152,7 +153,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
     tracing_subscriber::fmt()
         .with_max_level(cli.log_level)
-        .with_writer(io::stderr)
+        .with_writer(|| Messages)
         .with_target(false)
         .without_time()
         .init();

@@ -126,7 +126,7 @@ impl Run {
             agree(ranks, self.open(ranks, config, Arc::new(dataset), directory).map_err(Failure::from))?;
         run.join(Arc::clone(communicator), self.overlap.is_on())?;
         let (first, steps) = (run.trainer.step, run.trainer.config.steps);
-        let mut progress = (ranks.rank() == 0).then(|| Board::default().run("run", first, steps));
+        let mut progress = (ranks.rank() == 0).then(|| Board.run("run", first, steps));
         Ok(run.train(progress.as_mut(), stop, |_| {})?)
     }
 

@@ -15,6 +15,7 @@ use crate::config::{Config, ConfigError, NumStddev};
 use crate::experiment::grid::{Grid, GridRun, PUBLISHED};
 use crate::experiment::plan::Plan;
 use crate::experiment::sweep::{self, Datasets, Outcome, Swept};
+use crate::record::summary::Ending;
 
 /// A grid of runs: a published one, or one from a file.
 ///
@@ -143,10 +144,17 @@ impl Sweep {
 
 fn print_outcomes(swept: &[Swept], directory: &Path) {
     let count = |is: fn(&Outcome) -> bool| swept.iter().filter(|run| is(&run.outcome)).count();
+    let ended = |ending: Ending| {
+        let is_ended =
+            |run: &&Swept| matches!(&run.outcome, Outcome::Trained(summary) if summary.ending == ending);
+        swept.iter().filter(is_ended).count()
+    };
     say!(
-        "{} runs: {} trained here, {} finished before, {} in another process, {} not begun",
+        "{} runs: {} finished here, {} interrupted, {} diverged, {} done before, {} in another process, {} not begun",
         swept.len(),
-        count(|outcome| matches!(outcome, Outcome::Trained(_))),
+        ended(Ending::Finished),
+        ended(Ending::Interrupted),
+        ended(Ending::Diverged),
         count(|outcome| matches!(outcome, Outcome::Skipped(_))),
         count(|outcome| matches!(outcome, Outcome::Elsewhere)),
         count(|outcome| matches!(outcome, Outcome::NotBegun)),

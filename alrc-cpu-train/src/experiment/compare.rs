@@ -76,7 +76,8 @@ impl Comparison {
             return Err(RunError::Occupied(directory.to_owned()));
         }
         let datasets = Datasets::default();
-        datasets.load(&self.options)?;
+        // Data that cannot be read are refused before anything is written; the first runs use what is read here.
+        let _first = datasets.load(&self.options)?;
         self.save(directory)?;
 
         let jobs = self.options.threads.min(runs.len());

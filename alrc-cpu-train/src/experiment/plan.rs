@@ -85,7 +85,7 @@ impl fmt::Display for Plan {
         match self.seconds_left {
             _ if self.images_left == 0 => Ok(()),
             Some(seconds) => write!(f, ": about {} at the speed of finished runs", duration(seconds)),
-            None => write!(f, "; the time is not known before one of each size is finished"),
+            None => write!(f, "; how long they take shows once they are under way"),
         }
     }
 }

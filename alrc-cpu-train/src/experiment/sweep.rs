@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use serde::Serialize;
 use tracing::info;
@@ -69,7 +69,7 @@ pub fn sweep(
 ) -> Result<Vec<Swept>, RunError> {
     let plan = Plan::new(&runs, directory, jobs);
     info!("{label}: {plan}");
-    let board = Board::default();
+    let board = Board;
     let overall = board.overall(label, plan.finished, plan.images - plan.images_left, plan.images);
     let series = Series { datasets, board, overall, stop };
     let runs: Vec<_> = runs.into_iter().zip(plan.images_done).collect();
@@ -130,17 +130,25 @@ impl Series<'_> {
     }
 }
 
-/// Data sets in files, each read once; the made-up one differs from seed to seed and is soon made.
+/// Data sets that runs share: those in files are read once and kept; a made-up one, which belongs to a seed, is kept
+/// while it is in use.
 #[derive(Debug, Default)]
 pub struct Datasets {
     read: Mutex<HashMap<String, Arc<Dataset>>>,
+    made_up: Mutex<HashMap<u64, Weak<Dataset>>>,
 }
 
 impl Datasets {
     /// What `--data` names.
     pub fn load(&self, config: &Config) -> Result<Arc<Dataset>, DataError> {
         if config.data == BUILTIN {
-            return run::load(config).map(Arc::new);
+            let mut made_up = self.made_up.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(dataset) = made_up.get(&config.seed).and_then(Weak::upgrade) {
+                return Ok(dataset);
+            }
+            let dataset = Arc::new(run::load(config)?);
+            made_up.insert(config.seed, Arc::downgrade(&dataset));
+            return Ok(dataset);
         }
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(dataset) = read.get(&config.data) {

@@ -1,7 +1,7 @@
 //! Progress bars on a terminal, a plain line every few seconds elsewhere; both on standard error.
 
-use std::io::IsTerminal;
-use std::sync::Mutex;
+use std::io::{self, IsTerminal, Write};
+use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
@@ -15,11 +15,26 @@ const LINE_INTERVAL: Duration = Duration::from_secs(10);
 /// Weight of the newest step in the displayed loss and clipped share.
 const NEWEST: f64 = 0.05;
 
-/// The progress of several runs at a time.
-#[derive(Debug, Default)]
-pub struct Board {
-    bars: MultiProgress,
+/// All bars of the process, which has one terminal.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// Standard error as messages go to it: above the bars, not into them.
+#[derive(Debug)]
+pub struct Messages;
+
+impl Write for Messages {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        BARS.suspend(|| io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
+
+/// The progress of several runs at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Board;
 
 impl Board {
     /// Shows a run of `steps` steps, `first` of which are done, under `label`.
@@ -52,9 +67,9 @@ impl Board {
     }
 
     fn bar(&self, label: &str, first: u64, len: u64, style: &str) -> Option<ProgressBar> {
-        std::io::stderr().is_terminal().then(|| {
+        io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
-            let bar = self.bars.add(ProgressBar::new(len).with_style(style).with_position(first));
+            let bar = BARS.add(ProgressBar::new(len).with_style(style).with_position(first));
             bar.set_prefix(label.to_owned());
             bar
         })

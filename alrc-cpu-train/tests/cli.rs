@@ -206,6 +206,8 @@ fn a_comparison_is_not_overwritten_nor_mixed() {
     let description = || fs::read(directory.path().join("out/compare.toml")).unwrap();
     let before = description();
     assert_refused(compare(&["--out", "out"]), directory.path(), &["'out'", "already holds", "--resume"]);
+    let other = compare(&["--out", "out", "--width", "4"]);
+    assert_refused(other, directory.path(), &["'out'", "already holds"]);
     let other = compare(&["--out", "out", "--resume", "--learning-rate", "0.1"]);
     assert_refused(other, directory.path(), &["--learning-rate 0.002", "not --learning-rate 0.1"]);
     assert!(description() == before);

@@ -14,7 +14,7 @@ use crate::report::axis::Axis;
 use crate::report::curves::LossCurve;
 use crate::report::figures::{clipping, color, lines, loss_panel};
 use crate::report::plots::{Figure, Line, Panel};
-use crate::report::runs::Run;
+use crate::report::runs::{Run, is_run};
 use crate::signal::Stop;
 
 /// Width and height of the plot of a seed, in pixels.
@@ -68,11 +68,13 @@ impl Comparison {
     /// Returns the runs that have been begun.
     pub fn carry_out(&self, directory: &Path, resume: bool, stop: &Stop) -> Result<Vec<Compared>, RunError> {
         let runs = self.runs();
-        let mut is_occupied = directory.join(DESCRIPTION).exists();
-        for run in &runs {
-            is_occupied |= run::check_config(&run.config, &directory.join(&run.name))?.is_some();
-        }
-        if is_occupied && !resume {
+        if resume {
+            for run in &runs {
+                run::check_config(&run.config, &directory.join(&run.name))?;
+            }
+        } else if directory.join(DESCRIPTION).exists()
+            || runs.iter().any(|run| is_run(&directory.join(&run.name)))
+        {
             return Err(RunError::Occupied(directory.to_owned()));
         }
         let datasets = Datasets::default();
@@ -194,7 +196,7 @@ pub fn table(runs: &[Compared]) -> String {
             run.spikes,
             run.largest_unclipped_loss,
             100.0 * run.summary.clipped_fraction,
-            number(run.summary.images_per_second),
+            run.summary.images_per_second.map_or("-".to_owned(), |speed| format!("{speed:.1}")),
         );
     }
     table

@@ -262,3 +262,30 @@ impl Download {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three runs of 100 images: one was done before; of the second 50 seemed done, but a checkpoint is damaged and it
+    /// goes on from 30; another process takes the third.
+    #[test]
+    fn what_was_done_before_is_not_training() {
+        let overall = Board.overall("sweep", 1, 150, 300);
+        overall.run_begins(50, 30);
+        overall.trained(20);
+        overall.leave_out(100);
+        overall.run_ends();
+        let state = overall.state.lock().unwrap();
+        assert_eq!((state.trained, state.done, state.images, state.runs), (20, 150, 200, 2));
+    }
+
+    /// The clock of the speed starts with the first run, not with what comes before it.
+    #[test]
+    fn preparation_does_not_count_into_the_speed() {
+        let overall = Board.overall("sweep", 0, 0, 100);
+        assert!(overall.state.lock().unwrap().clock.is_none());
+        overall.run_begins(0, 0);
+        assert!(overall.state.lock().unwrap().clock.is_some());
+    }
+}

@@ -97,6 +97,16 @@ pub enum CheckpointError {
         /// Option and value of this run.
         has: String,
     },
+    /// The checkpoint was made with other images.
+    #[error("{path} was made with images whose CRC-32 is {made_with:08x}; that of this run's is {has:08x}")]
+    OtherImages {
+        /// Which file.
+        path: PathBuf,
+        /// CRC-32 of the images that the other run had.
+        made_with: u32,
+        /// CRC-32 of those of this run.
+        has: u32,
+    },
     /// A tensor is absent, has another shape or holds values that cannot be used.
     #[error("{path}: {name}: {problem}")]
     Tensor {
@@ -194,9 +204,8 @@ pub fn restore_bytes(bytes: &[u8], path: &Path, trainer: &mut Trainer) -> Result
     }
     let images = trainer.dataset().checksum();
     if metadata.images != images {
-        let other = |checksum: u32| format!("images with the CRC-32 {checksum:08x}");
-        let (made_with, has) = (other(metadata.images), other(images));
-        return Err(CheckpointError::Foreign { path: path.to_owned(), made_with, has });
+        let (path, made_with) = (path.to_owned(), metadata.images);
+        return Err(CheckpointError::OtherImages { path, made_with, has: images });
     }
 
     let layout = trainer.network.layout();

@@ -7,10 +7,11 @@ use alrc_kernel::Start;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use toml::Table;
+use toml::{Table, Value};
 
 use crate::backend::BackendKind;
 use crate::conv::Algorithm;
+use crate::data::BUILTIN;
 use crate::data::sampler::Order;
 use crate::loss::Loss;
 use crate::optim::{OptimizerKind, Schedule};
@@ -48,7 +49,7 @@ pub enum SumOrder {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Config {
-    /// `builtin`, a directory, or a `.tar.gz`.
+    /// `builtin`, a directory, a `.tar.gz`, or a file of records.
     pub data: String,
     /// Steps from one checkpoint to the next, at least 1.
     pub checkpoint_every: u64,
@@ -111,7 +112,7 @@ impl Default for Config {
     /// The published network and optimiser, clipping at 3 standard deviations, 16 images a step.
     fn default() -> Self {
         Self {
-            data: "builtin".to_owned(),
+            data: BUILTIN.to_owned(),
             checkpoint_every: 1_000,
             keep: 2,
             loss: Loss::Squared,
@@ -312,10 +313,19 @@ impl Config {
 pub fn difference(a: &Table, b: &Table) -> Option<(String, String)> {
     let option = a.keys().chain(b.keys()).find(|name| a.get(*name) != b.get(*name))?;
     let describe = |table: &Table| match table.get(option) {
-        Some(value) => format!("--{option} {}", value.to_string().trim_matches('"')),
+        Some(value) => format!("--{option} {}", as_argument(value)),
         None => format!("no --{option}"),
     };
     Some((describe(a), describe(b)))
+}
+
+/// A value as it is written on the command line.
+pub fn as_argument(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Float(number) => number.to_string(),
+        other => other.to_string(),
+    }
 }
 
 /// A number of standard deviations, or `off`, as options and files write it.

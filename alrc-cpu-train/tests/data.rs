@@ -451,12 +451,15 @@ fn verify_says_what_it_does_not_know() {
     let directory = directory();
     write_data(directory.path(), "data", 3);
     fs::write(directory.path().join("data.tar.gz"), good_archive()).unwrap();
-    for data in ["data", "data.tar.gz"] {
-        let output = alrc_train(directory.path(), &["data", "verify", data]).output().unwrap();
+    for data in [&["data"][..], &["data.tar.gz"], &["data/data_batch_1.bin"], &["--data", "data"]] {
+        let output = alrc_train(directory.path(), &[&["data", "verify"], data].concat()).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success() && text.contains("no checksum to compare with"), "{text}");
     }
     assert_fails(alrc_train(directory.path(), &["data", "verify", "absent"]), 2, &["absent"]);
+    assert_fails(alrc_train(directory.path(), &["data", "verify", "builtin"]), 2, &["nothing to verify"]);
+    let twice = alrc_train(directory.path(), &["data", "verify", "data", "--data", "data"]);
+    assert_fails(twice, 2, &["--data", "cannot be used with"]);
 }
 
 #[test]
@@ -482,7 +485,15 @@ fn the_contact_sheet_shows_the_images() {
             assert_eq!(pixel.0, expected, "image {shown}, row {row}, column {column}");
         }
     }
-    alrc_train(directory.path(), &["data", "preview", "builtin"]).assert().success();
-    assert!(directory.path().join("preview.png").exists());
+    for (arguments, picture) in [
+        (&["builtin"][..], "preview.png"),
+        (&["--data", "builtin", "--out", "same.png"], "same.png"),
+        (&["--data", "data/data_batch_1.bin", "--images", "5", "--out", "file.png"], "file.png"),
+    ] {
+        alrc_train(directory.path(), &[&["data", "preview"], arguments].concat()).assert().success();
+        assert!(directory.path().join(picture).exists());
+    }
+    let read = |picture: &str| fs::read(directory.path().join(picture)).unwrap();
+    assert!(read("preview.png") == read("same.png") && read("sheet.png") == read("file.png"));
     assert_fails(alrc_train(directory.path(), &["data", "preview", "absent"]), 2, &["absent"]);
 }

@@ -171,6 +171,71 @@ fn bash_completes() {
     }
 }
 
+/// The default that a help text tells for an option.
+fn default_in(help: &str, option: &str) -> String {
+    let after = help.split_once(&format!("\n      --{option} ")).unwrap_or_else(|| panic!("no --{option}")).1;
+    let own = after.split("\n      --").next().unwrap();
+    let default =
+        own.split_once("[default: ").unwrap_or_else(|| panic!("--{option} tells no default: {own}")).1;
+    default.split_once(']').unwrap().0.to_owned()
+}
+
+/// Every option that the configuration of a run holds: the default in the help is what a run has without it.
+#[test]
+fn the_help_tells_the_defaults() {
+    let directory = directory();
+    let out = |command: &[&str], out: &str| -> toml::Table {
+        output(directory.path(), &[command, &["--steps", "1", "--width", "2"]].concat());
+        fs::read_to_string(directory.path().join(out).join("config.toml")).unwrap().parse().unwrap()
+    };
+    let published = toml::Table::try_from(alrc_cpu_train::config::Config::default()).unwrap();
+    let commands = [
+        ("run", out(&["run", "--out", "run"], "run")),
+        ("compare", out(&["compare", "--seeds", "1", "--out", "compared"], "compared/seed-0-clipped-at-2")),
+        ("sweep", published.clone()),
+        ("replay", published),
+    ];
+    for (command, mut config) in commands {
+        let help = help(directory.path(), command);
+        let known = options(&help);
+        match command {
+            "run" => config.extend([("steps".into(), 100_000.into()), ("width".into(), 128.into())]),
+            "compare" => config.extend([("steps".into(), 5_000.into()), ("width".into(), 64.into())]),
+            "replay" => config.retain(|name, _| known.contains(&format!("--{name}").as_str())),
+            _ => {}
+        }
+        assert!(config.len() >= 4, "{command}: {config}");
+        for (name, value) in config {
+            let expected = match (name.as_str(), value) {
+                ("threads", _) => "all processors".to_owned(),
+                // Single precision, as the program takes it.
+                (_, toml::Value::Float(number)) => (number as f32).to_string(),
+                (_, toml::Value::String(text)) => text,
+                (_, value) => value.to_string(),
+            };
+            assert_eq!(default_in(&help, &name), expected, "{command} --{name}");
+        }
+    }
+    assert_eq!(default_in(&help(directory.path(), "compare"), "seeds"), "3");
+}
+
+/// Nothing that takes a value leaves open what it is without.
+#[test]
+fn every_value_has_a_default_or_none_by_nature() {
+    let directory = directory();
+    // Files that are read, and what identifies an archive that is not the published one.
+    let without = ["--config", "--sha256", "--size"];
+    for command in COMMANDS {
+        let help = help(directory.path(), command);
+        let rows = help.lines().filter_map(|line| line.trim_start().strip_prefix("--"));
+        for option in rows.filter(|row| row.contains(" <")).map(|row| row.split(' ').next().unwrap()) {
+            if !without.contains(&format!("--{option}").as_str()) {
+                default_in(&help, option);
+            }
+        }
+    }
+}
+
 /// One document, and nothing else, on standard output.
 #[test]
 fn every_result_is_there_as_json() {

@@ -191,8 +191,12 @@ fn json_lines_may_hold_what_json_cannot() {
 #[test]
 fn what_cannot_be_read_is_refused() {
     let directory = directory();
-    let cases: [(&str, &[&str], &[&str]); 8] = [
+    let cases: [(&str, &[&str], &[&str]); 12] = [
         ("", &[], &["no rows"]),
+        ("loss\n", &[], &["no rows"]),
+        ("step,loss\n", &[], &["no rows"]),
+        ("step,loss\n0,\n1,\n", &[], &["column 'loss' is empty", "2 rows", "--column"]),
+        ("1\n", &["--num-stddev", "2,off"], &["--num-stddev", "nothing to replay", "2,3,4"]),
         ("a,b\n1,2\n", &[], &["give --column", "a, b"]),
         ("lossy,b\n1,2\n", &["--column", "loss"], &["no column 'loss'", "did you mean 'lossy'", "lossy, b"]),
         ("loss\n1\n2\nthree\n", &[], &["line 4", "'three' is not a number"]),

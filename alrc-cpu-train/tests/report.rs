@@ -58,7 +58,7 @@ fn report(directory: &Path) -> Value {
 }
 
 fn page(directory: &Path) -> String {
-    fs::read_to_string(directory.join("runs/report/report.html")).unwrap()
+    fs::read_to_string(directory.join("runs-report/report.html")).unwrap()
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn real_runs_become_a_report() {
         assert!((group["mean"].as_f64().unwrap() - mean).abs() < 1e-12 * mean);
     }
     let name = "squared-adam-rate-0.00078125-batch-2";
-    let out = directory.path().join("runs/report");
+    let out = directory.path().join("runs-report");
     for kind in ["curves", "limits"] {
         assert!(fs::read_to_string(out.join(format!("{kind}-{name}.svg"))).unwrap().starts_with("<svg"));
         image::open(out.join(format!("{kind}-{name}.png"))).unwrap();
@@ -281,6 +281,39 @@ fn long_runs_make_small_files() {
     }
     report(directory.path());
     assert!(page(directory.path()).len() < 200_000, "{}", page(directory.path()).len());
+}
+
+/// Whatever directory is named, and however, nothing is written into it; and a report is not read as a run.
+#[test]
+fn a_report_lies_beside_what_it_reads() {
+    let directory = tempfile::tempdir().unwrap();
+    let inner = directory.path().join("runs/one");
+    RUN.write(&inner);
+    let names = |path: &Path| {
+        let mut names: Vec<_> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = names(&inner);
+    for (from, argument, report) in [
+        (directory.path(), "runs", "runs-report"),
+        (directory.path(), "runs/one/", "runs/one-report"),
+        (&directory.path().join("runs"), ".", "runs-report"),
+        (&inner, "..", "runs-report"),
+    ] {
+        let output = alrc_train(from, &["report", argument]).output().unwrap();
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && told.contains(&format!("{report}/report.html")), "{told}");
+        let page = directory.path().join(report).join("report.html");
+        let text = fs::read_to_string(&page).unwrap();
+        assert!(text.contains("1 run of 1 setting"), "{argument}: {text}");
+        assert_eq!(names(&inner), before, "{argument}");
+        fs::remove_dir_all(page.parent().unwrap()).unwrap();
+    }
+    let root = directory.path().to_str().unwrap();
+    let arguments = ["report", root, "--out", "runs/one"];
+    assert_fails(alrc_train(directory.path(), &arguments), 2, &["runs/one", "--out", "is a run"]);
+    assert_eq!(names(&inner), before);
 }
 
 #[test]

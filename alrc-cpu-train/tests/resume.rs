@@ -164,18 +164,31 @@ fn another_run_is_not_continued() {
         (&["--width", "6"], &["--width 4", "not --width 6"]),
         (&["--optimizer", "sgd"], &["--optimizer adam", "not --optimizer sgd"]),
         (&["--num-stddev", "off"], &["--num-stddev 3", "not --num-stddev off"]),
-        (&["--data", "other", "--steps", "20"], &["CRC-32"]),
+        (
+            &["--data", "other", "--steps", "20"],
+            &["--data other", "not those of '--data data'", "leave --data out", "--out"],
+        ),
     ];
     for (arguments, parts) in cases {
         let arguments = [&["run", "--resume", "--out", "out"], arguments].concat();
         assert_refused(alrc_train(directory.path(), &arguments), &directory.path().join("out"), parts);
     }
+    // The same place, with an image more.
+    fs::rename(directory.path().join("data"), directory.path().join("former")).unwrap();
+    write_data(directory.path(), "data", 6);
+    let resume = || alrc_train(directory.path(), &["run", "--resume", "--out", "out", "--steps", "20"]);
+    assert_refused(
+        resume(),
+        &directory.path().join("out"),
+        &["--data data", "have changed since", "put the former"],
+    );
+    fs::remove_dir_all(directory.path().join("data")).unwrap();
+    fs::rename(directory.path().join("former"), directory.path().join("data")).unwrap();
     // A checkpoint of another run, brought here by hand.
     run(directory.path(), &["--data", "data", "--width", "6", "--out", "wide"]).assert().success();
     let file = "checkpoints/step-00000012.safetensors";
     fs::copy(directory.path().join("wide").join(file), directory.path().join("out").join(file)).unwrap();
-    let resume = alrc_train(directory.path(), &["run", "--resume", "--out", "out", "--steps", "20"]);
-    assert_fails(resume, 2, &["--width 6", "--width 4"]);
+    assert_fails(resume(), 2, &["--width 6", "--width 4"]);
 }
 
 #[test]

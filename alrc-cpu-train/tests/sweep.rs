@@ -146,6 +146,53 @@ fn the_command_line_changes_the_grid() {
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2, "a list writes nothing");
 }
 
+/// Before, while and after: what there is to do, what is done, and how long the rest takes.
+#[test]
+fn a_sweep_tells_its_cost() {
+    let directory = grid_directory();
+    let list = || {
+        let output = alrc_train(directory.path(), &["sweep", "grid.toml", "--out", "out", "--list"]).output();
+        String::from_utf8(output.unwrap().stderr).unwrap()
+    };
+    let plan = || {
+        let arguments = ["sweep", "grid.toml", "--out", "out", "--list", "--json"];
+        let output = alrc_train(directory.path(), &arguments).output().unwrap();
+        let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(document["names"].as_array().unwrap().len(), 8);
+        let plan = &document["plan"];
+        let counts = ["runs", "finished", "begun", "steps", "images", "images_left"];
+        (counts.map(|count| plan[count].as_u64().unwrap()), plan["seconds_left"].as_f64())
+    };
+    // Eight runs of twenty steps, half of them with one image a step, half with two.
+    assert_eq!(plan(), ([8, 0, 0, 160, 240, 240], None));
+    assert!(list().contains("8, together 160 steps, 240 images; how long they take shows"), "{}", list());
+
+    let sweep = |arguments: &[&str]| {
+        let arguments = [&["sweep", "grid.toml", "--out", "out"], arguments].concat();
+        let output = alrc_train(directory.path(), &arguments).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let message = sweep(&["--repeats", "1"]);
+    assert!(message.contains("4, together 80 steps, 120 images"), "{message}");
+    assert!(!message.contains("nothing to resume"), "{message}");
+    let (counts, seconds) = plan();
+    assert_eq!(counts, [8, 4, 0, 160, 240, 120]);
+    assert!(seconds.unwrap() > 0.0 && list().contains("at the speed of finished runs"), "{}", list());
+
+    // A fifth that goes on from its ninth step: with two images a step, 18 of 40 are done.
+    let begun = "out/batch-size-2_num-stddev-2_seed-1";
+    fs::create_dir_all(directory.path().join(begun).join("checkpoints")).unwrap();
+    fs::write(directory.path().join(begun).join("checkpoints/step-00000009.safetensors"), "torn").unwrap();
+    assert_eq!(plan().0, [8, 4, 1, 160, 240, 102]);
+    fs::remove_dir_all(directory.path().join(begun)).unwrap();
+
+    sweep(&[]);
+    assert_eq!(plan(), ([8, 8, 0, 160, 240, 0], Some(0.0)));
+    let message = sweep(&[]);
+    assert!(message.contains("8 finished, 0 begun, 0 images left"), "{message}");
+}
+
 #[test]
 fn bad_grids_are_refused() {
     let directory = grid_directory();

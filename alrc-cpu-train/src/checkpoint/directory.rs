@@ -47,6 +47,11 @@ impl Directory {
         Ok(found.into_iter().map(|(_, path)| path).collect())
     }
 
+    /// Steps after which the newest checkpoint, good or not, was written.
+    pub fn newest_step(&self) -> Option<u64> {
+        self.newest_first().ok()?.first().and_then(|path| step_of(path))
+    }
+
     /// Takes a checkpoint that cannot be used out of the way, so that it does not count among the newest.
     pub fn set_aside(&self, path: &Path) -> Result<(), CheckpointError> {
         std::fs::rename(path, path.with_extension("damaged"))

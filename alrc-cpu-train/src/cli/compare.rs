@@ -1,61 +1,121 @@
 //! `alrc-train compare`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
 
+use tracing::{info, warn};
+
 use super::options::{Options, Output};
 use super::{Failure, stop_on_signal, stopped};
 use crate::config::{Config, ConfigError};
-use crate::experiment::compare;
+use crate::experiment::compare::{self, Compared, Comparison};
 use crate::loss::Loss;
 
 /// Train one setting with and without clipping, side by side, and draw both.
 ///
 /// Both runs of a pair have the same seed and data. The defaults (quartic errors, Adam at a learning rate of
 /// 0.002, one image a step, clipping at 2 standard deviations with decay 0.99) take about two minutes on two
-/// processors.
+/// processors. Ctrl-C ends it cleanly; --resume then goes on as if nothing had happened.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   alrc-train compare
   alrc-train compare --data cifar-10-batches-bin --loss squared --optimizer sgd --learning-rate 0.003
-  alrc-train compare --steps 60 --width 16")]
+  alrc-train compare --steps 60 --width 16 --mu1-start 5 --mu2-start 30
+  alrc-train compare --resume --out runs/compare")]
 pub(super) struct Compare {
     #[command(flatten)]
     options: Options,
-    /// Pairs of runs, each with another seed
-    #[arg(long, default_value_t = 3)]
-    seeds: u64,
+    #[arg(long, help = format!("Pairs of runs, each with another seed [default: {SEEDS}]"))]
+    seeds: Option<u64>,
+    /// Continue the comparison in --out, with its options where none are given here; begin it if there is none yet
+    #[arg(long)]
+    resume: bool,
     #[command(flatten)]
     output: Output,
 }
 
+/// Pairs of runs unless told otherwise.
+const SEEDS: u64 = 3;
+
 impl Compare {
     pub(super) fn execute(self) -> Result<ExitCode, Failure> {
-        let config = self.options.resolve(defaults())?;
-        if !(1..=100).contains(&self.seeds) {
-            let value = self.seeds.to_string();
-            return Err(ConfigError { option: "seeds", value, permitted: "1 to 100" }.into());
-        }
-        if config.num_stddev.is_none() {
-            let permitted = "0 to 1e9: the comparison makes the run without clipping itself";
-            return Err(ConfigError { option: "num-stddev", value: "off".to_owned(), permitted }.into());
-        }
+        let comparison = self.comparison()?;
         let directory = self.output.directory("compare");
         let stop = stop_on_signal()?;
-        let runs = compare::compare(&config, self.seeds, &directory, &stop)?;
+        let runs = comparison.carry_out(&directory, self.resume, &stop)?;
         if self.output.json {
             say!("{}", serde_json::to_string_pretty(&runs)?);
-        } else {
+        } else if !runs.is_empty() {
             say!("{}", compare::table(&runs));
             say!("curves: {}", directory.join("curves.png").display());
         }
-        Ok(if stop.is_asked() { stopped(&stop) } else { ExitCode::SUCCESS })
+        if stop.is_asked() {
+            info!("to go on: alrc-train compare --resume --out {}", directory.display());
+            return Ok(stopped(&stop));
+        }
+        warn_if_nothing_clipped(&runs, &comparison.options, &directory);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// What is to be compared: as the command line says, else as in the comparison that is resumed, else by default.
+    fn comparison(&self) -> Result<Comparison, Failure> {
+        let found = if self.resume { self.read()? } else { None };
+        let found = found.unwrap_or_else(|| Comparison { seeds: SEEDS, options: defaults() });
+        let options = self.options.resolve(found.options)?;
+        let seeds = self.seeds.unwrap_or(found.seeds);
+        if !(1..=100).contains(&seeds) {
+            let value = seeds.to_string();
+            return Err(ConfigError { option: "seeds", value, permitted: "1 to 100" }.into());
+        }
+        if options.num_stddev.is_none() {
+            let permitted = "0 to 1e9: the comparison makes the run without clipping itself";
+            return Err(ConfigError { option: "num-stddev", value: "off".to_owned(), permitted }.into());
+        }
+        Ok(Comparison { seeds, options })
+    }
+
+    fn read(&self) -> Result<Option<Comparison>, Failure> {
+        let directory = self.output.resumed("the comparison")?;
+        let found = Comparison::read(directory)?;
+        if found.is_none() {
+            warn!("nothing to resume in {}: a new comparison begins there", directory.display());
+        }
+        Ok(found)
     }
 }
 
+/// Tells a user in whose comparison nothing was clipped why, and what to change.
+fn warn_if_nothing_clipped(runs: &[Compared], options: &Config, directory: &Path) {
+    let mut clipped = runs.iter().filter(|run| run.num_stddev.is_some());
+    if clipped.any(|run| run.summary.clipped_fraction > 0.0) {
+        return;
+    }
+    let Config { decay, .. } = options;
+    let n = options.num_stddev.unwrap_or_default();
+    let start = if options.warm_up > 0 {
+        format!("It followed the losses from step {} on (--warm-up)", options.warm_up)
+    } else {
+        let (mu1, mu2) = (options.mu1_start, options.mu2_start);
+        let limit = mu1 + n * (mu2 - mu1 * mu1).sqrt();
+        format!(
+            "It starts at {limit:.0} (--mu1-start {mu1}, --mu2-start {mu2}) and takes about {:.0} steps to come down to \
+             the losses (--decay {decay})",
+            1.0 / (1.0 - decay)
+        )
+    };
+    warn!(
+        "no loss was clipped, so that both runs of each pair are the same: no loss came above the limit, the running \
+         mean plus {n} standard deviations. {start}. To see clipping, give more --steps, --mu1-start and --mu2-start \
+         that suit the losses (`alrc-train replay {} --num-stddev {n} --decay {decay}` suggests them) or --warm-up 20 instead of them, or a lower \
+         --num-stddev",
+        directory.join(format!("seed-{}-unclipped", options.seed)).join("losses.csv").display()
+    );
+}
+
 /// The setting of the demonstration.
-fn defaults() -> Config {
+pub(super) fn defaults() -> Config {
     Config {
         loss: Loss::Quartic,
         learning_rate: 0.002,

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::Failure;
 use crate::config::Config;
+use crate::data::BUILTIN;
 use crate::data::fetch::{self, URL};
 use crate::data::preview::contact_sheet;
 use crate::data::verify::{ArchiveId, Checksum, Evidence, PUBLISHED, Verified, parse_checksum, verify};
@@ -73,6 +74,23 @@ struct Fetch {
     json: bool,
 }
 
+/// The data set that is looked at, with or without the name of the option that `run` has for it.
+#[derive(Debug, Args)]
+struct Source {
+    /// The data set: `builtin` (made up; for preview), a directory with data_batch_*.bin, a .tar.gz of them, or one such
+    /// file
+    #[arg(value_name = "builtin|DIR|FILE", default_value = DIRECTORY)]
+    place: String,
+    #[arg(long, value_name = "builtin|DIR|FILE", conflicts_with = "place", help = format!("The same, as `run` takes it [default: {DIRECTORY}]"))]
+    data: Option<String>,
+}
+
+impl Source {
+    fn name(&self) -> &str {
+        self.data.as_deref().unwrap_or(&self.place)
+    }
+}
+
 fn checksum(text: &str) -> Result<Checksum, &'static str> {
     parse_checksum(text).ok_or("permitted: 64 hexadecimal digits")
 }
@@ -83,7 +101,7 @@ impl Fetch {
             (Some(size), Some(sha256)) => ArchiveId { size, sha256 },
             _ => PUBLISHED,
         };
-        let mut progress = Board::default().download("download", archive.size);
+        let mut progress = Board.download("download", archive.size);
         let timeout = Duration::from_secs(self.timeout);
         let fetched = fetch::fetch(archive, &self.url, &self.out, timeout, &mut |len| progress.at(len));
         progress.finish();
@@ -100,9 +118,8 @@ impl Fetch {
   alrc-train data verify
   alrc-train data verify cifar-10-binary.tar.gz --json")]
 struct Verify {
-    /// A directory with data_batch_*.bin, or a .tar.gz of them
-    #[arg(default_value = DIRECTORY, value_name = "DIR|FILE.tar.gz")]
-    data: PathBuf,
+    #[command(flatten)]
+    source: Source,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -110,7 +127,14 @@ struct Verify {
 
 impl Verify {
     fn execute(self) -> Result<ExitCode, Failure> {
-        print(&self.data, &verify(&self.data)?, self.json)
+        let data = self.source.name();
+        if data == BUILTIN {
+            let problem =
+                "these images are made up anew whenever they are needed; there is nothing to verify";
+            return Err(Failure::Usage(format!("invalid value '{BUILTIN}' for '--data': {problem}")));
+        }
+        let data = Path::new(data);
+        print(data, &verify(data)?, self.json)
     }
 }
 
@@ -137,11 +161,10 @@ fn print(path: &Path, verified: &Verified, json: bool) -> Result<ExitCode, Failu
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   alrc-train data preview builtin
-  alrc-train data preview cifar-10-binary.tar.gz --images 400 --out cifar10.png")]
+  alrc-train data preview --data cifar-10-binary.tar.gz --images 400 --out cifar10.png")]
 struct Preview {
-    /// Images: `builtin` (made up), a directory with data_batch_*.bin, or a .tar.gz of them
-    #[arg(default_value = DIRECTORY, value_name = "builtin|DIR|FILE.tar.gz")]
-    data: String,
+    #[command(flatten)]
+    source: Source,
     /// Most images, evenly spaced over the data set
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     images: u32,
@@ -155,7 +178,7 @@ struct Preview {
 
 impl Preview {
     fn execute(self) -> Result<ExitCode, Failure> {
-        let config = Config { data: self.data, ..Config::default() };
+        let config = Config { data: self.source.name().to_owned(), ..Config::default() };
         let dataset = load(&config).map_err(RunError::from)?;
         let sheet = Sheet::new(&contact_sheet(&dataset, self.images as usize)).map_err(|error| {
             RunError::Unwritable { path: self.out.clone(), source: std::io::Error::other(error) }

@@ -36,7 +36,7 @@ impl Completions {
   alrc-train man | man -l -
   alrc-train man --out ~/.local/share/man/man1")]
 pub(super) struct Man {
-    /// Directory for the pages, created if absent
+    /// Directory for the pages, created if absent [default: none, one page is printed]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }

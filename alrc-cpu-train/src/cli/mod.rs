@@ -27,16 +27,17 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 
 use crate::comm::agreement::RankFailure;
 use crate::comm::{Communicator, TransportError};
-use crate::config::ConfigError;
+use crate::config::{Config, ConfigError};
 use crate::data::fetch::FetchError;
 use crate::data::verify::VerifyError;
 use crate::experiment::run::RunError;
+use crate::record::progress::Messages;
 use crate::report::ReportError;
 use crate::signal::Stop;
 
@@ -137,12 +138,22 @@ const INTERRUPTED: u8 = 130;
 /// Exit status after a termination signal, EX_TEMPFAIL: run the same command again.
 const TERMINATED: u8 = 75;
 
+/// The definition of the arguments, with the defaults that come from configurations in its help.
+fn command() -> clap::Command {
+    let defaults = Config::default();
+    Cli::command()
+        .mut_subcommand("compare", |command| options::tell_defaults(command, &compare::defaults()))
+        .mut_subcommand("run", |command| options::tell_defaults(command, &defaults))
+        .mut_subcommand("sweep", |command| options::tell_defaults(command, &defaults))
+        .mut_subcommand("replay", |command| options::tell_defaults(command, &defaults))
+}
+
 /// Runs the command that the arguments name; prints errors.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
     tracing_subscriber::fmt()
         .with_max_level(cli.log_level)
-        .with_writer(io::stderr)
+        .with_writer(|| Messages)
         .with_target(false)
         .without_time()
         .init();
@@ -154,8 +165,8 @@ pub fn main() -> ExitCode {
         Command::Replay(command) => command.execute(),
         Command::Data(command) => command.execute(),
         Command::Info(command) => command.execute(),
-        Command::Completions(command) => command.execute(Cli::command()),
-        Command::Man(command) => command.execute(Cli::command()),
+        Command::Completions(completions) => completions.execute(command()),
+        Command::Man(man) => man.execute(command()),
     };
     result.unwrap_or_else(|failure| match failure {
         Failure::OfRank { failure, communicator } => ranks::end(&failure, &*communicator),

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, Command};
 use serde::Serialize;
 use toml::Table;
 
 use super::Failure;
 use crate::backend::BackendKind;
-use crate::config::{Config, NumStddev, SumOrder, Switch};
+use crate::config::{self, Config, NumStddev, SumOrder, Switch};
 use crate::conv::Algorithm;
 use crate::data::sampler::Order;
 use crate::loss::Loss;
@@ -24,8 +24,8 @@ pub(super) struct Options {
     #[arg(long, value_name = "FILE.toml")]
     #[serde(skip)]
     config: Option<PathBuf>,
-    /// Images: `builtin` (made up), a directory with CIFAR-10's data_batch_*.bin, or a .tar.gz of them
-    #[arg(long, value_name = "builtin|DIR|FILE.tar.gz")]
+    /// Images: `builtin` (made up), a directory with CIFAR-10's data_batch_*.bin, a .tar.gz of them, or one such file
+    #[arg(long, value_name = "builtin|DIR|FILE")]
     data: Option<String>,
     /// Error measure: |error|^2 or |error|^4
     #[arg(long)]
@@ -57,7 +57,7 @@ pub(super) struct Options {
     /// Mean square of the losses to begin with
     #[arg(long, value_name = "MU2")]
     mu2_start: Option<f32>,
-    /// Steps at the start that pass unclipped while the moments are plain averages, instead of the estimates [default: 0]
+    /// Steps at the start that pass unclipped while the moments are plain averages, instead of the estimates
     #[arg(long, value_name = "STEPS")]
     warm_up: Option<u32>,
     /// Channels of the network's trunk, even
@@ -118,6 +118,20 @@ impl Options {
     }
 }
 
+/// Tells in the help of a command's options what `defaults` holds for them, unless their help tells it already.
+pub(super) fn tell_defaults(command: Command, defaults: &Config) -> Command {
+    let defaults = defaults.to_table();
+    command.mut_args(|argument| {
+        let default = argument.get_long().and_then(|name| defaults.get(name));
+        match (default, argument.get_help().map(ToString::to_string)) {
+            (Some(default), Some(help)) if !help.contains("[default:") => {
+                argument.help(format!("{help} [default: {}]", config::as_argument(default)))
+            }
+            _ => argument,
+        }
+    })
+}
+
 /// The options in a configuration file.
 fn read_table(path: &Path) -> Result<Table, Failure> {
     let invalid = |problem: &dyn std::fmt::Display| {
@@ -141,9 +155,11 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// The directory that was given.
-    pub(super) fn given(&self) -> Option<&Path> {
-        self.out.as_deref()
+    /// The directory of what is resumed, which must have been given.
+    pub(super) fn resumed(&self, what: &str) -> Result<&Path, Failure> {
+        self.out
+            .as_deref()
+            .ok_or_else(|| Failure::Usage(format!("'--resume' needs '--out DIR', the directory of {what}")))
     }
 
     /// The directory that was given, else `runs/NAME`, or `runs/NAME-2` and so on where that exists.

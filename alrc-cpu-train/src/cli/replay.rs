@@ -41,15 +41,15 @@ pub(super) struct Replay {
     #[arg(long, value_name = "NAME")]
     column: Option<String>,
     /// Standard deviations above the mean at which losses are clipped; several, separated by commas, are compared
-    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "3")]
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = threshold)]
     num_stddev: Vec<f32>,
-    /// Decay of the running moments [default: 0.999]
+    /// Decay of the running moments
     #[arg(long)]
     decay: Option<f32>,
-    /// Mean of the losses to begin with [default: 25]
+    /// Mean of the losses to begin with
     #[arg(long, value_name = "MU1")]
     mu1_start: Option<f32>,
-    /// Mean square of the losses to begin with [default: 900]
+    /// Mean square of the losses to begin with
     #[arg(long, value_name = "MU2")]
     mu2_start: Option<f32>,
     /// Directory for replay.svg, replay.png and clipped.csv, created if absent [default: none is written]
@@ -58,6 +58,14 @@ pub(super) struct Replay {
     /// Print one JSON document
     #[arg(long)]
     json: bool,
+}
+
+/// A threshold of `--num-stddev`.
+fn threshold(text: &str) -> Result<f32, &'static str> {
+    match text {
+        "off" => Err("without clipping there is nothing to replay; give numbers, such as 2,3,4"),
+        number => number.parse().map_err(|_| "permitted: a number, or several, such as 2,3,4"),
+    }
 }
 
 impl Replay {
@@ -149,9 +157,11 @@ impl Replay {
             mu2_start: self.mu2_start.unwrap_or(defaults.mu2_start),
         };
         let mut configs = Vec::new();
-        for num_stddev in &self.num_stddev {
+        let thresholds: Vec<_> = self.num_stddev.iter().copied().map(Some).collect();
+        let thresholds = if thresholds.is_empty() { vec![defaults.num_stddev] } else { thresholds };
+        for num_stddev in thresholds {
             let config = Config {
-                num_stddev: Some(*num_stddev),
+                num_stddev,
                 decay: self.decay.unwrap_or(defaults.decay),
                 mu1_start: start.mu1_start,
                 mu2_start: start.mu2_start,

@@ -1,6 +1,6 @@
 //! `alrc-train report`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -22,12 +22,28 @@ pub(super) struct Report {
     /// Directories of runs, or directories that hold such
     #[arg(required = true, value_name = "DIR")]
     directories: Vec<PathBuf>,
-    /// Directory for the files, created if absent [default: `report` in the first DIR]
+    /// Directory for the files, created if absent [default: NAME-report beside the first DIR, which is called NAME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
+}
+
+/// `NAME-report` beside a directory `NAME`: never in what is read.
+fn beside(directory: &Path) -> Result<PathBuf, Failure> {
+    // `.` and the like have no name; the directories that they stand for have one.
+    let named = match directory.file_name() {
+        Some(_) => Ok(directory.to_owned()),
+        None => directory.canonicalize(),
+    };
+    let named = named.ok().filter(|named| named.file_name().is_some());
+    let named = named.ok_or_else(|| {
+        let problem = "there is no place for the report beside it; give --out";
+        Failure::Usage(format!("invalid value '{}' for 'DIR': {problem}", directory.display()))
+    })?;
+    let name = named.file_name().unwrap_or_default().to_string_lossy();
+    Ok(named.with_file_name(format!("{name}-report")))
 }
 
 impl Report {
@@ -36,7 +52,10 @@ impl Report {
         for problem in &report.problems {
             eprintln!("warning: left out: {problem}");
         }
-        let out = self.out.unwrap_or_else(|| self.directories[0].join("report"));
+        let out = match self.out {
+            Some(out) => out,
+            None => beside(&self.directories[0])?,
+        };
         let files = report.write(&out)?;
         if self.json {
             let groups: Vec<_> = table::records(&report.collection);

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
-use tracing::error_span;
+use tracing::{error_span, info, warn};
 
 use super::options::{Options, Output};
 use super::ranks::agree;
@@ -36,7 +36,8 @@ use crate::signal::Stop;
 pub(super) struct Run {
     #[command(flatten)]
     options: Options,
-    /// Continue the run in --out from its newest checkpoint; begin it if there is none yet
+    /// Continue the run in --out from its newest checkpoint, with its options where none are given here; begin it if
+    /// there is none yet
     #[arg(long)]
     resume: bool,
     /// The processes that train together: this one, or those that MPI has started
@@ -71,9 +72,10 @@ impl Run {
         communicator: &Arc<dyn Communicator>,
         stop: &Stop,
     ) -> Result<ExitCode, Failure> {
-        let summary = self.train(communicator, stop)?;
+        let directory = self.output.directory("run");
+        let summary = self.train(communicator, &directory, stop)?;
         if communicator.rank() == 0 {
-            self.print(&summary)?;
+            self.print(&summary, &directory)?;
         }
         match summary.ending {
             Ending::Finished => Ok(ExitCode::SUCCESS),
@@ -82,18 +84,31 @@ impl Run {
         }
     }
 
-    fn print(&self, summary: &Summary) -> Result<(), Failure> {
+    fn print(&self, summary: &Summary, directory: &Path) -> Result<(), Failure> {
         if self.output.json {
             say!("{}", serde_json::to_string_pretty(summary)?);
         } else {
             let loss = summary.mean_last_unclipped_loss.map_or("-".to_owned(), |loss| format!("{loss:.4}"));
-            say!("{} steps, mean unclipped loss of the last: {loss}", summary.steps);
+            let clipped = 100.0 * summary.clipped_fraction;
+            say!(
+                "{} steps, mean unclipped loss of the last: {loss}, images clipped: {clipped:.1} %; files: {}",
+                summary.steps,
+                directory.display()
+            );
+        }
+        if summary.ending == Ending::Interrupted {
+            info!("to go on: alrc-train run --resume --out {}", directory.display());
         }
         Ok(())
     }
 
     /// Begins the run, or continues it; together with the other ranks, if there are any, once all agree.
-    fn train(&self, communicator: &Arc<dyn Communicator>, stop: &Stop) -> Result<Summary, Failure> {
+    fn train(
+        &self,
+        communicator: &Arc<dyn Communicator>,
+        directory: &Path,
+        stop: &Stop,
+    ) -> Result<Summary, Failure> {
         let ranks = &**communicator;
         agreement::compare(ranks, env!("CARGO_PKG_VERSION"), |its, first| {
             format!("is alrc-train {its}, rank 0 is {first}; use the same on every rank")
@@ -107,10 +122,11 @@ impl Run {
             format!("reads {its} from --data, rank 0 reads {first}; give every rank the same data")
         })?;
 
-        let mut run = agree(ranks, self.open(ranks, config, Arc::new(dataset)).map_err(Failure::from))?;
+        let mut run =
+            agree(ranks, self.open(ranks, config, Arc::new(dataset), directory).map_err(Failure::from))?;
         run.join(Arc::clone(communicator), self.overlap.is_on())?;
         let (first, steps) = (run.trainer.step, run.trainer.config.steps);
-        let mut progress = (ranks.rank() == 0).then(|| Board::default().run("run", first, steps));
+        let mut progress = (ranks.rank() == 0).then(|| Board.run("run", first, steps));
         Ok(run.train(progress.as_mut(), stop, |_| {})?)
     }
 
@@ -137,19 +153,18 @@ impl Run {
     }
 
     fn read_config(&self) -> Result<Config, Failure> {
-        Ok(run::read_config(self.resumed_directory()?)?.unwrap_or_default())
-    }
-
-    fn resumed_directory(&self) -> Result<&Path, Failure> {
-        self.output.given().ok_or_else(|| {
-            Failure::Usage("'--resume' needs '--out DIR', the directory of the run".to_owned())
-        })
+        let directory = self.output.resumed("the run")?;
+        let found = run::read_config(directory)?;
+        if found.is_none() {
+            warn!("nothing to resume in {}: a new run begins there", directory.display());
+        }
+        Ok(found.unwrap_or_default())
     }
 
     /// The summary of the run in `--out`, if it is to be resumed but has nothing left to do.
     fn finished(&self, ranks: &dyn Communicator, config: &Config) -> Result<Option<Summary>, Failure> {
         let find = || -> Result<Option<Summary>, Failure> {
-            let directory = self.resumed_directory()?;
+            let directory = self.output.resumed("the run")?;
             run::check_config(config, directory)?;
             Ok(run::finished(directory, config.steps))
         };
@@ -164,13 +179,14 @@ impl Run {
         ranks: &dyn Communicator,
         config: Config,
         dataset: Arc<Dataset>,
+        directory: &Path,
     ) -> Result<run::Run, RunError> {
         if ranks.rank() > 0 {
-            return run::Run::without_files(config, dataset);
-        }
-        match self.output.given() {
-            Some(directory) if self.resume => run::Run::resume(config, dataset, directory),
-            _ => run::Run::create(config, dataset, &self.output.directory("run")),
+            run::Run::without_files(config, dataset)
+        } else if self.resume {
+            run::Run::resume(config, dataset, directory)
+        } else {
+            run::Run::create(config, dataset, directory)
         }
     }
 }

@@ -5,19 +5,23 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use clap::Args;
+use serde_json::json;
 use toml::Value;
+use tracing::info;
 
 use super::options::Options;
 use super::{Failure, stop_on_signal, stopped};
 use crate::config::{Config, ConfigError, NumStddev};
 use crate::experiment::grid::{Grid, GridRun, PUBLISHED};
-use crate::experiment::sweep::{self, Outcome, Swept};
+use crate::experiment::plan::Plan;
+use crate::experiment::sweep::{self, Datasets, Outcome, Swept};
+use crate::record::summary::Ending;
 
 /// A grid of runs: a published one, or one from a file.
 ///
 /// Each run has a directory of its own below --out. The same command again skips what is finished and continues what
 /// was begun; several processes, such as the shards of a job array, may work on one directory. Options given here hold
-/// for every run, in place of the grid's.
+/// for every run, in place of the grid's; what neither gives has its default. --list tells the cost and begins nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "Published grids: stability-squared, stability-quartic, unstable-adam, unstable-sgd
 
@@ -38,13 +42,13 @@ pub(super) struct Sweep {
     /// Name of a published grid, or a grid file
     #[arg(value_name = "NAME|FILE.toml")]
     grid: String,
-    /// Runs of each combination, with successive seeds
+    /// Runs of each combination, with successive seeds [default: the grid's]
     #[arg(long)]
     repeats: Option<u64>,
-    /// Batch sizes to try
+    /// Batch sizes to try [default: the grid's]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     batch_sizes: Vec<i64>,
-    /// Clipping thresholds to try
+    /// Clipping thresholds to try [default: the grid's]
     #[arg(long, value_name = "LIST", value_delimiter = ',', allow_negative_numbers = true)]
     num_stddevs: Vec<NumStddev>,
     /// Do part I of N: numbers from 1 to N, or from 0 to N - 1
@@ -53,7 +57,7 @@ pub(super) struct Sweep {
     /// Runs side by side, which share the threads
     #[arg(long, default_value_t = 1)]
     jobs: usize,
-    /// Only list the runs
+    /// Only list the runs, and tell how much work they are
     #[arg(long)]
     list: bool,
     #[command(flatten)]
@@ -73,20 +77,26 @@ impl Sweep {
             return Err(ConfigError { option: "jobs", value, permitted: "1 to 1024" }.into());
         }
         let runs = sweep::shard(self.runs()?, self.shard.index, self.shard.parts);
-        if self.list {
-            self.print_list(&runs)?;
-            return Ok(ExitCode::SUCCESS);
-        }
+        let runs = sweep::share_threads(runs, self.jobs);
         let name = Path::new(&self.grid).file_stem().unwrap_or_default();
         let directory = self.out.clone().unwrap_or_else(|| Path::new("runs").join(name));
+        if self.list {
+            self.print_list(&runs, &directory)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let stop = stop_on_signal()?;
-        let swept = sweep::sweep(runs, &directory, self.jobs, &name.to_string_lossy(), &stop)?;
+        let (label, datasets) = (name.to_string_lossy(), Datasets::default());
+        let swept = sweep::sweep(runs, &directory, self.jobs, &label, &datasets, &stop)?;
         if self.json {
             say!("{}", serde_json::to_string_pretty(&swept)?);
         } else {
             print_outcomes(&swept, &directory);
         }
-        Ok(if stop.is_asked() { stopped(&stop) } else { ExitCode::SUCCESS })
+        if stop.is_asked() {
+            info!("to go on, give the same command again");
+            return Ok(stopped(&stop));
+        }
+        Ok(ExitCode::SUCCESS)
     }
 
     /// The runs of the grid, with what the command line changes.
@@ -118,12 +128,15 @@ impl Sweep {
         grid.runs(&defaults).map_err(|error| usage(&error))
     }
 
-    fn print_list(&self, runs: &[GridRun]) -> Result<(), Failure> {
+    fn print_list(&self, runs: &[GridRun], directory: &Path) -> Result<(), Failure> {
         let names: Vec<_> = runs.iter().map(|run| run.name.as_str()).collect();
+        let plan = Plan::new(runs, directory, self.jobs);
         if self.json {
-            say!("{}", serde_json::to_string_pretty(&names)?);
+            say!("{}", serde_json::to_string_pretty(&json!({ "names": names, "plan": plan }))?);
         } else {
             say!("{}", names.join("\n"));
+            // Not among the names, which other programs may read.
+            info!("{plan}");
         }
         Ok(())
     }
@@ -131,10 +144,17 @@ impl Sweep {
 
 fn print_outcomes(swept: &[Swept], directory: &Path) {
     let count = |is: fn(&Outcome) -> bool| swept.iter().filter(|run| is(&run.outcome)).count();
+    let ended = |ending: Ending| {
+        let is_ended =
+            |run: &&Swept| matches!(&run.outcome, Outcome::Trained(summary) if summary.ending == ending);
+        swept.iter().filter(is_ended).count()
+    };
     say!(
-        "{} runs: {} trained here, {} finished before, {} in another process, {} not begun",
+        "{} runs: {} finished here, {} interrupted, {} diverged, {} done before, {} in another process, {} not begun",
         swept.len(),
-        count(|outcome| matches!(outcome, Outcome::Trained(_))),
+        ended(Ending::Finished),
+        ended(Ending::Interrupted),
+        ended(Ending::Diverged),
         count(|outcome| matches!(outcome, Outcome::Skipped(_))),
         count(|outcome| matches!(outcome, Outcome::Elsewhere)),
         count(|outcome| matches!(outcome, Outcome::NotBegun)),

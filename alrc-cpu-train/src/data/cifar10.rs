@@ -1,5 +1,5 @@
 //! CIFAR-10 in its binary format: records of one label byte and 3,072 image bytes, in the files `data_batch_*.bin`
-//! of a directory or of a `.tar.gz`.
+//! of a directory or of a `.tar.gz`, or in one file.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -16,12 +16,15 @@ const STORED_SIZE: usize = 1 + RECORD_SIZE;
 /// The greatest label.
 const LAST_LABEL: u8 = 9;
 
+/// The first bytes of a gzip file. None of records begins with them: the first byte would be a label out of range.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
 /// Why a data set could not be read.
 #[derive(Debug, Error)]
 pub enum DataError {
     /// The path, or something in it, cannot be read.
     #[error(
-        "cannot read {path}: {source}; give a directory with data_batch_*.bin, a .tar.gz of them, or `builtin`"
+        "cannot read {path}: {source}; give a directory with data_batch_*.bin (`alrc-train data fetch` makes one), a .tar.gz of them, one .bin file, or `builtin`"
     )]
     Unreadable {
         /// Which path.
@@ -36,7 +39,7 @@ pub enum DataError {
     NoFiles(PathBuf),
     /// A file is empty or ends within a record.
     #[error(
-        "{file}: {size} bytes are not a positive multiple of {STORED_SIZE}, record {} is incomplete; copy or download the file again",
+        "{file}: {size} bytes are not a positive multiple of {STORED_SIZE}, record {} is incomplete; copy or download the file again, if it is one of CIFAR-10's binary version",
         size / STORED_SIZE
     )]
     Size {
@@ -47,7 +50,7 @@ pub enum DataError {
     },
     /// A label is out of range, so that this is no CIFAR-10 file.
     #[error(
-        "{file}: record {record} has label {label}, permitted: 0 to {LAST_LABEL}; this is not CIFAR-10's binary version"
+        "{file}: record {record} has label {label}, permitted: 0 to {LAST_LABEL}; this is not CIFAR-10's binary version, nor a .tar.gz of it"
     )]
     Label {
         /// Which file.
@@ -69,7 +72,7 @@ pub(super) struct StoredFile {
     pub(super) bytes: Vec<u8>,
 }
 
-/// Reads the training images of a directory or archive, files in the order of their names.
+/// Reads the training images of a directory or archive, files in the order of their names, or the images of one file.
 pub fn read(path: &Path) -> Result<Dataset, DataError> {
     let mut records = Vec::new();
     for file in read_files(path, is_training_file)? {
@@ -78,15 +81,17 @@ pub fn read(path: &Path) -> Result<Dataset, DataError> {
     Ok(Dataset { records })
 }
 
-/// Reads the files of a directory or archive that are wanted, in the order of their places; at least one is a training
-/// file.
+/// Reads the files of a directory or archive that are wanted, in the order of their places, of which at least one is a
+/// training file; or the one file that `path` names, whatever it is called.
 pub(super) fn read_files(path: &Path, is_wanted: fn(&str) -> bool) -> Result<Vec<StoredFile>, DataError> {
     let unreadable = |source| DataError::Unreadable { path: path.to_owned(), source };
-    let is_directory = path.metadata().map_err(unreadable)?.is_dir();
-    let mut files = if is_directory {
+    let mut files = if path.metadata().map_err(unreadable)?.is_dir() {
         read_directory(path, is_wanted)?
-    } else {
+    } else if is_gzip(path).map_err(unreadable)? {
         read_archive(path, is_wanted).map_err(unreadable)?
+    } else {
+        let bytes = std::fs::read(path).map_err(unreadable)?;
+        return Ok(vec![StoredFile { name: file_name(path), place: path.display().to_string(), bytes }]);
     };
     files.sort_by(|a, b| a.place.cmp(&b.place));
     if !files.iter().any(|file| is_training_file(&file.name)) {
@@ -141,6 +146,12 @@ fn read_archive(path: &Path, is_wanted: fn(&str) -> bool) -> io::Result<Vec<Stor
         }
     }
     Ok(files)
+}
+
+fn is_gzip(path: &Path) -> io::Result<bool> {
+    let mut start = Vec::new();
+    File::open(path)?.take(GZIP.len() as u64).read_to_end(&mut start)?;
+    Ok(start == GZIP)
 }
 
 fn file_name(path: &Path) -> String {

@@ -18,6 +18,9 @@ pub const SIDE: usize = 32;
 /// Size of every image.
 pub const SIZE: ImageSize = ImageSize { height: SIDE, width: SIDE };
 
+/// The name of the images that are made up, where others have a path.
+pub const BUILTIN: &str = "builtin";
+
 /// Bytes of an image: a plane each of red, green and blue, rows from the top.
 pub const RECORD_SIZE: usize = 3 * SIDE * SIDE;
 

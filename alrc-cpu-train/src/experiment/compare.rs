@@ -1,24 +1,37 @@
 //! One setting with and without clipping, on the same seeds and data.
 
+use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::run::{self, Run, RunError};
-use super::side_by_side::side_by_side;
+use super::grid::GridRun;
+use super::run::{self, RunError};
+use super::sweep::{Datasets, Outcome, Swept, share_threads, sweep};
 use crate::config::Config;
-use crate::data::Dataset;
-use crate::record::progress::Board;
 use crate::record::summary::{Ending, Summary};
 use crate::report::axis::Axis;
-use crate::report::curves::{LossCurve, window};
+use crate::report::curves::LossCurve;
 use crate::report::figures::{clipping, color, lines, loss_panel};
 use crate::report::plots::{Figure, Line, Panel};
+use crate::report::runs::{Run, is_run};
 use crate::signal::Stop;
 
 /// Width and height of the plot of a seed, in pixels.
 const PANEL: (u32, u32) = (900, 330);
+
+/// The file that tells what is compared.
+const DESCRIPTION: &str = "compare.toml";
+
+/// What is compared: runs of one configuration with and without its clipping.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Comparison {
+    /// Pairs of runs, with successive seeds from the configured one on.
+    pub seeds: u64,
+    /// The configuration of all runs but for seed and clipping; its clipping is on.
+    pub options: Config,
+}
 
 /// One of the runs.
 #[derive(Clone, Debug, Serialize)]
@@ -35,30 +48,84 @@ pub struct Compared {
     pub summary: Summary,
 }
 
-/// Trains `config` with clipping and without for each seed, as many runs side by side as there are threads, and
-/// writes their files, `curves.svg` and `curves.png` to `directory`.
-pub fn compare(
-    config: &Config,
-    seeds: u64,
-    directory: &Path,
-    stop: &Stop,
-) -> Result<Vec<Compared>, RunError> {
-    let dataset = Arc::new(run::load(config)?);
-    let configs: Vec<Config> = (config.seed..config.seed.saturating_add(seeds))
-        .flat_map(|seed| {
-            [None, config.num_stddev].map(|num_stddev| Config { seed, num_stddev, ..config.clone() })
-        })
-        .collect();
-    let jobs = config.threads.min(configs.len());
-    let board = Board::default();
-    let runs = side_by_side(jobs, configs, |run| {
-        let run = Config { threads: config.threads / jobs, ..run };
-        train(run, Arc::clone(&dataset), directory, &board, stop)
-    })?;
-    let figure = Figure { panels: panels(&runs), columns: 1, panel_size: PANEL };
-    run::save(&directory.join("curves.svg"), figure.svg()?.as_bytes())?;
-    run::save(&directory.join("curves.png"), &figure.png()?)?;
-    Ok(runs.into_iter().map(Trained::compared).collect())
+impl Comparison {
+    /// The comparison in `directory`; none where there is none.
+    pub fn read(directory: &Path) -> Result<Option<Self>, RunError> {
+        let path = directory.join(DESCRIPTION);
+        let problem = |problem: String| RunError::Config { path: path.clone(), problem };
+        let text = match std::fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            read => read.map_err(|error| problem(error.to_string()))?,
+        };
+        let comparison: Self = toml::from_str(&text).map_err(|error| problem(error.to_string()))?;
+        comparison.options.validate().map_err(|error| problem(error.to_string()))?;
+        Ok(Some(comparison))
+    }
+
+    /// Trains the runs, as many side by side as there are threads, and writes their files, `curves.svg` and
+    /// `curves.png` to `directory`. What is there is finished, not done again, with `resume`, and an error without.
+    ///
+    /// Returns the runs that have been begun.
+    pub fn carry_out(&self, directory: &Path, resume: bool, stop: &Stop) -> Result<Vec<Compared>, RunError> {
+        let runs = self.runs();
+        if resume {
+            for run in &runs {
+                run::check_config(&run.config, &directory.join(&run.name))?;
+            }
+        } else if directory.join(DESCRIPTION).exists()
+            || runs.iter().any(|run| is_run(&directory.join(&run.name)))
+        {
+            return Err(RunError::Occupied(directory.to_owned()));
+        }
+        let datasets = Datasets::default();
+        // Data that cannot be read are refused before anything is written; the first runs use what is read here.
+        let _first = datasets.load(&self.options)?;
+        self.save(directory)?;
+
+        let jobs = self.options.threads.min(runs.len());
+        let runs = share_threads(runs, jobs);
+        let swept = sweep(runs.clone(), directory, jobs, "compare", &datasets, stop)?;
+        let mut trained = Vec::new();
+        for (run, swept) in runs.into_iter().zip(swept) {
+            trained.extend(Trained::new(run.config, swept)?);
+        }
+        if !trained.is_empty() {
+            let figure = Figure { panels: panels(&trained), columns: 1, panel_size: PANEL };
+            run::save(&directory.join("curves.svg"), figure.svg()?.as_bytes())?;
+            run::save(&directory.join("curves.png"), &figure.png()?)?;
+        }
+        Ok(trained.into_iter().map(Trained::compared).collect())
+    }
+
+    /// For each seed a run without clipping and one with it.
+    fn runs(&self) -> Vec<GridRun> {
+        let first = self.options.seed;
+        let seeds = first..first.saturating_add(self.seeds);
+        let configs = seeds.flat_map(|seed| {
+            [None, self.options.num_stddev].map(|num_stddev| Config {
+                seed,
+                num_stddev,
+                ..self.options.clone()
+            })
+        });
+        configs.map(|config| GridRun { name: name(&config), config }).collect()
+    }
+
+    fn save(&self, directory: &Path) -> Result<(), RunError> {
+        let path = directory.join(DESCRIPTION);
+        let unwritable = |source| RunError::Unwritable { path: path.clone(), source };
+        std::fs::create_dir_all(directory).map_err(unwritable)?;
+        let toml = toml::to_string(self).map_err(io::Error::other).map_err(unwritable)?;
+        run::save(&path, format!("# alrc-train {}\n{toml}", env!("CARGO_PKG_VERSION")).as_bytes())
+    }
+}
+
+/// The name of a run in its comparison.
+fn name(config: &Config) -> String {
+    match config.num_stddev {
+        Some(n) => format!("seed-{}-clipped-at-{n}", config.seed),
+        None => format!("seed-{}-unclipped", config.seed),
+    }
 }
 
 /// A run and the losses of its steps.
@@ -66,29 +133,6 @@ struct Trained {
     config: Config,
     curve: LossCurve,
     summary: Summary,
-}
-
-fn train(
-    config: Config,
-    dataset: Arc<Dataset>,
-    directory: &Path,
-    board: &Board,
-    stop: &Stop,
-) -> Result<Trained, RunError> {
-    let label = label(&config);
-    let run = Run::create(config.clone(), dataset, &directory.join(label.replace(' ', "-")))?;
-    let mut progress = board.run(&label, 0, config.steps);
-    let mut curve = LossCurve::new(window(config.steps));
-    let summary = run.train(Some(&mut progress), stop, |record| curve.push(record.unclipped_loss))?;
-    Ok(Trained { config, curve, summary })
-}
-
-/// The name of a run in its comparison.
-fn label(config: &Config) -> String {
-    match config.num_stddev {
-        Some(n) => format!("seed {} clipped at {n}", config.seed),
-        None => format!("seed {} unclipped", config.seed),
-    }
 }
 
 /// A panel for each seed.
@@ -104,6 +148,17 @@ fn panels(runs: &[Trained]) -> Vec<Panel> {
 }
 
 impl Trained {
+    /// What a run has left; none if it has not been begun.
+    fn new(config: Config, swept: Swept) -> Result<Option<Self>, RunError> {
+        let summary = match swept.outcome {
+            Outcome::Skipped(summary) | Outcome::Trained(summary) => summary,
+            Outcome::Elsewhere => return Err(RunError::Locked(swept.directory)),
+            Outcome::NotBegun => return Ok(None),
+        };
+        let curve = Run::read(&swept.directory)?.curve;
+        Ok(Some(Self { config, curve, summary }))
+    }
+
     fn lines(&self) -> [Line; 2] {
         let threshold = self.config.num_stddev;
         lines(&self.curve, &clipping(threshold), color(threshold))
@@ -141,7 +196,7 @@ pub fn table(runs: &[Compared]) -> String {
             run.spikes,
             run.largest_unclipped_loss,
             100.0 * run.summary.clipped_fraction,
-            number(run.summary.images_per_second),
+            run.summary.images_per_second.map_or("-".to_owned(), |speed| format!("{speed:.1}")),
         );
     }
     table

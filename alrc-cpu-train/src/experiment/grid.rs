@@ -20,7 +20,7 @@ use serde::Deserialize;
 use thiserror::Error;
 use toml::{Table, Value};
 
-use crate::config::{Config, ConfigError, TableError};
+use crate::config::{Config, ConfigError, TableError, as_argument};
 
 /// The published grids.
 pub const PUBLISHED: [(&str, &str); 4] = [
@@ -153,12 +153,7 @@ fn name<'a>(config: &Config, varied: impl Iterator<Item = &'a String>) -> String
     // From the configuration, so that 2 and 2.0 give one name.
     let table = config.to_table();
     let part = |option: &str| {
-        let value = match table.get(option) {
-            Some(Value::String(text)) => text.clone(),
-            Some(Value::Float(number)) => number.to_string(),
-            Some(value) => value.to_string(),
-            None => "none".to_owned(),
-        };
+        let value = table.get(option).map_or("none".to_owned(), as_argument);
         let value = value.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '-', "-");
         format!("{option}-{value}")
     };

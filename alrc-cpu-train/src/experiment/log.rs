@@ -26,8 +26,16 @@ pub enum LogError {
     #[error("{0}")]
     Unreadable(#[from] io::Error),
     /// There is no row.
-    #[error("it holds no rows")]
+    #[error("it holds no rows with values: nothing has been logged there yet")]
     Empty,
+    /// The column holds nothing.
+    #[error("its column '{column}' is empty in all of its {rows} rows; give another --column")]
+    NoValues {
+        /// The column.
+        column: String,
+        /// Rows of the file, but for that with the names.
+        rows: u64,
+    },
     /// No column has the name that was asked for.
     #[error("it has no column '{asked}'{}; its columns: {}", did_you_mean(nearest), columns.join(", "))]
     Unknown {

@@ -3,6 +3,7 @@
 pub mod compare;
 pub mod grid;
 pub mod log;
+pub mod plan;
 pub mod replay;
 pub mod run;
 pub mod side_by_side;

@@ -129,6 +129,11 @@ pub fn replay(
         let Some(loss) = next()? else { break };
         head.push(loss);
     }
+    if head.is_empty() {
+        let column = log.column().to_owned();
+        let rows = empty_rows;
+        return Err(if rows == 0 { LogError::Empty } else { LogError::NoValues { column, rows } }.into());
+    }
     let remembered = configs.first().map_or(1.0, |config| 1.0 / (1.0 - config.decay1)) as usize;
     let suggestion = suggest(&head[..remembered.max(FEWEST).min(head.len())]);
     let window = window(head.len() as u64);

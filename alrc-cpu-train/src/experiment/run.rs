@@ -12,7 +12,7 @@ use crate::checkpoint::{self, CheckpointError};
 use crate::comm::{Communicator, Single, agreement};
 use crate::config::Config;
 use crate::data::cifar10::{self, DataError};
-use crate::data::{Dataset, synthetic};
+use crate::data::{BUILTIN, Dataset, synthetic};
 use crate::files::{DirectoryLock, write_atomically};
 use crate::record::events::{self, EventWriter};
 use crate::record::losses::LossWriter;
@@ -20,6 +20,7 @@ use crate::record::progress::Progress;
 use crate::record::samples;
 use crate::record::summary::{Counters, Ending, Statistics, Summary};
 use crate::report::plots::PlotError;
+use crate::report::runs;
 use crate::signal::Stop;
 use crate::train::{StepRecord, Trainer};
 
@@ -65,6 +66,18 @@ pub enum RunError {
         /// Option and value that were asked for.
         wanted: String,
     },
+    /// The directory holds a run that began with other images.
+    #[error("{}", other_data(directory, began_with, given, checksums))]
+    OtherData {
+        /// Directory of the run.
+        directory: PathBuf,
+        /// `--data` of the run that is there.
+        began_with: String,
+        /// `--data` that was asked for.
+        given: String,
+        /// CRC-32 of the images, there and here.
+        checksums: (u32, u32),
+    },
     /// The directory's configuration cannot be used.
     #[error("{path}: {problem}; mend it, or choose another --out")]
     Config {
@@ -89,6 +102,9 @@ pub enum RunError {
     /// The backend cannot be used, or has failed.
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// What a run has left cannot be read.
+    #[error(transparent)]
+    Results(#[from] runs::RunError),
     /// A picture cannot be drawn.
     #[error(transparent)]
     Plot(#[from] PlotError),
@@ -101,25 +117,57 @@ impl RunError {
     /// Whether the user can mend it with other options or data.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Checkpoint(error) => matches!(error, CheckpointError::Foreign { .. }),
+            Self::Checkpoint(error) => {
+                matches!(error, CheckpointError::Foreign { .. } | CheckpointError::OtherImages { .. })
+            }
             Self::Backend(error) => error.is_usage(),
-            Self::Unwritable { .. } | Self::Plot(_) => false,
+            Self::Unwritable { .. } | Self::Results(_) | Self::Plot(_) => false,
             Self::Data(_)
             | Self::Init(_)
             | Self::Occupied(_)
             | Self::Locked(_)
             | Self::OtherRun { .. }
+            | Self::OtherData { .. }
             | Self::Config { .. }
             | Self::NoGoodCheckpoint(_)
             | Self::Threads(_) => true,
         }
+    }
+
+    /// The same where the run in `directory`, which began with the images `began_with`, was to be continued with `given`.
+    fn of_run(self, directory: &Path, began_with: &str, given: &str) -> Self {
+        match self {
+            Self::Checkpoint(CheckpointError::OtherImages { made_with, has, .. }) => Self::OtherData {
+                directory: directory.to_owned(),
+                began_with: began_with.to_owned(),
+                given: given.to_owned(),
+                checksums: (made_with, has),
+            },
+            other => other,
+        }
+    }
+}
+
+fn other_data(directory: &Path, began_with: &str, given: &str, (there, here): &(u32, u32)) -> String {
+    let directory = directory.display();
+    let remedy = "choose another --out to begin a new run";
+    if began_with == given {
+        format!(
+            "the images of '--data {given}' have changed since the run in {directory} began (CRC-32 {there:08x}, now \
+             {here:08x}); put the former back, or {remedy}"
+        )
+    } else {
+        format!(
+            "the images of '--data {given}' are not those of '--data {began_with}', with which the run in {directory} \
+             began (CRC-32 {here:08x}, not {there:08x}); leave --data out or give the same images, or {remedy}"
+        )
     }
 }
 
 /// Loads what `--data` names.
 pub fn load(config: &Config) -> Result<Dataset, DataError> {
     match config.data.as_str() {
-        "builtin" => Ok(synthetic::generate(config.seed)),
+        BUILTIN => Ok(synthetic::generate(config.seed)),
         path => cifar10::read(Path::new(path)),
     }
 }
@@ -164,17 +212,17 @@ impl Run {
     /// Continues the run in `directory` from its newest good checkpoint, with the options in `config` that do not
     /// determine its results; begins it where there is no run.
     pub fn resume(config: Config, dataset: Arc<Dataset>, directory: &Path) -> Result<Self, RunError> {
-        if !check_config(&config, directory)? {
-            warn!("nothing to resume in {}: a new run begins there", directory.display());
+        let Some(found) = check_config(&config, directory)? else {
             return Self::create(config, dataset, directory);
-        }
+        };
         let lock = lock(directory)?;
         let mut trainer = Trainer::open(config, dataset)?;
         let checkpoints = checkpoint::Directory::new(directory.join(CHECKPOINTS), trainer.config.keep);
         let candidates = checkpoints.newest_first()?;
         let mut unusable = Vec::new();
         for path in &candidates {
-            match Self::continue_from(path, &mut trainer, directory)? {
+            let continued = Self::continue_from(path, &mut trainer, directory);
+            match continued.map_err(|error| error.of_run(directory, &found.data, &trainer.config.data))? {
                 Ok((losses, statistics)) => {
                     for damaged in unusable {
                         checkpoints.set_aside(damaged)?;
@@ -215,7 +263,9 @@ impl Run {
         directory: &Path,
     ) -> Result<Result<(LossWriter, Statistics), String>, RunError> {
         let counters = match checkpoint::restore(checkpoint, trainer) {
-            Err(error @ CheckpointError::Foreign { .. }) => return Err(error.into()),
+            Err(error @ (CheckpointError::Foreign { .. } | CheckpointError::OtherImages { .. })) => {
+                return Err(error.into());
+            }
             Err(error) => return Ok(Err(error.to_string())),
             Ok(counters) => counters,
         };
@@ -390,14 +440,14 @@ pub fn read_config(directory: &Path) -> Result<Option<Config>, RunError> {
     Ok(Some(config))
 }
 
-/// Whether there is a run in `directory`; an error if `config` would not continue it.
-pub fn check_config(config: &Config, directory: &Path) -> Result<bool, RunError> {
-    let Some(found) = read_config(directory)? else { return Ok(false) };
+/// The configuration of the run in `directory`, none where there is no run; an error if `config` would not continue it.
+pub fn check_config(config: &Config, directory: &Path) -> Result<Option<Config>, RunError> {
+    let Some(found) = read_config(directory)? else { return Ok(None) };
     match found.first_difference(&config.defining()) {
         Some((wanted, made_with)) => {
             Err(RunError::OtherRun { directory: directory.to_owned(), made_with, wanted })
         }
-        None => Ok(true),
+        None => Ok(Some(found)),
     }
 }
 
@@ -410,6 +460,16 @@ pub fn finished(directory: &Path, steps: u64) -> Option<Summary> {
         Ending::Interrupted => false,
     };
     is_finished.then_some(summary)
+}
+
+/// How many of the `steps` steps of the run in `directory` need not be done again: all if it is [`finished`], else those
+/// of its newest checkpoint.
+pub fn steps_done(directory: &Path, steps: u64) -> u64 {
+    if finished(directory, steps).is_some() {
+        return steps;
+    }
+    let checkpoints = checkpoint::Directory::new(directory.join(CHECKPOINTS), 1);
+    checkpoints.newest_step().unwrap_or(0).min(steps)
 }
 
 fn save_config(config: &Config, directory: &Path) -> Result<(), RunError> {

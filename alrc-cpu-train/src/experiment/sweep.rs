@@ -2,19 +2,20 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use serde::Serialize;
 use tracing::info;
 
 use super::grid::GridRun;
+use super::plan::Plan;
 use super::run::{self, Run, RunError};
 use super::side_by_side::side_by_side;
 use crate::config::Config;
-use crate::data::Dataset;
 use crate::data::cifar10::DataError;
+use crate::data::{BUILTIN, Dataset};
 use crate::record::progress::{Board, Overall};
-use crate::record::summary::Summary;
+use crate::record::summary::{Ending, Summary};
 use crate::signal::Stop;
 
 /// What became of one run of a sweep.
@@ -47,6 +48,15 @@ pub fn shard(runs: Vec<GridRun>, index: usize, parts: usize) -> Vec<GridRun> {
     runs.into_iter().enumerate().filter(|(run, _)| run % parts == index % parts).map(|(_, run)| run).collect()
 }
 
+/// The runs with the threads that each has where `jobs` of them share those of its configuration.
+pub fn share_threads(runs: Vec<GridRun>, jobs: usize) -> Vec<GridRun> {
+    let share = |GridRun { name, config }| {
+        let threads = (config.threads / jobs).max(1);
+        GridRun { name, config: Config { threads, ..config } }
+    };
+    runs.into_iter().map(share).collect()
+}
+
 /// Carries out the runs, `jobs` at a time, each in the directory of its name below `directory`. Several processes may
 /// work on one directory.
 pub fn sweep(
@@ -54,66 +64,91 @@ pub fn sweep(
     directory: &Path,
     jobs: usize,
     label: &str,
+    datasets: &Datasets,
     stop: &Stop,
 ) -> Result<Vec<Swept>, RunError> {
-    let board = Board::default();
-    let images = runs.iter().map(|run| run.config.steps * run.config.batch_size as u64).sum();
-    let overall = board.overall(label, images);
-    let datasets = Datasets::default();
-    side_by_side(jobs, runs, |GridRun { name, config }| {
+    let plan = Plan::new(&runs, directory, jobs);
+    info!("{label}: {plan}");
+    let board = Board;
+    let overall = board.overall(label, plan.finished, plan.images - plan.images_left, plan.images);
+    let series = Series { datasets, board, overall, stop };
+    let runs: Vec<_> = runs.into_iter().zip(plan.images_done).collect();
+    side_by_side(jobs, runs, |(GridRun { name, config }, images_done)| {
         let directory = directory.join(&name);
-        let threads = (config.threads / jobs).max(1);
-        let config = Config { threads, ..config };
-        let outcome = carry_out(&name, config, &directory, &datasets, &board, &overall, stop)?;
+        let outcome = series.carry_out(&name, config, images_done, &directory)?;
         Ok(Swept { name, directory, outcome })
     })
 }
 
-fn carry_out(
-    name: &str,
-    config: Config,
-    directory: &Path,
-    datasets: &Datasets,
-    board: &Board,
-    overall: &Overall,
-    stop: &Stop,
-) -> Result<Outcome, RunError> {
-    if stop.is_asked() {
-        return Ok(Outcome::NotBegun);
-    }
-    let batch_size = config.batch_size as u64;
-    run::check_config(&config, directory)?;
-    if let Some(summary) = run::finished(directory, config.steps) {
-        overall.skipped(config.steps * batch_size);
-        overall.run_ended();
-        return Ok(Outcome::Skipped(summary));
-    }
-    let dataset = datasets.load(&config)?;
-    let run = match Run::resume(config, dataset, directory) {
-        Err(RunError::Locked(directory)) => {
-            info!("{}: another process is training there", directory.display());
-            return Ok(Outcome::Elsewhere);
-        }
-        run => run?,
-    };
-    let (first, steps) = (run.trainer.step, run.trainer.config.steps);
-    overall.skipped(first * batch_size);
-    let mut progress = board.run(name, first, steps);
-    let summary = run.train(Some(&mut progress), stop, |_| overall.trained(batch_size))?;
-    overall.run_ended();
-    Ok(Outcome::Trained(summary))
+/// What the runs of a sweep share.
+struct Series<'a> {
+    datasets: &'a Datasets,
+    board: Board,
+    overall: Overall,
+    stop: &'a Stop,
 }
 
-/// Data sets in files, each read once; the made-up one differs from seed to seed and is soon made.
+impl Series<'_> {
+    /// Does what is left of a run, of whose images `images_done` were found done at the start of the sweep.
+    fn carry_out(
+        &self,
+        name: &str,
+        config: Config,
+        images_done: u64,
+        directory: &Path,
+    ) -> Result<Outcome, RunError> {
+        if self.stop.is_asked() {
+            return Ok(Outcome::NotBegun);
+        }
+        let (steps, batch_size) = (config.steps, config.batch_size as u64);
+        run::check_config(&config, directory)?;
+        if let Some(summary) = run::finished(directory, steps) {
+            if images_done < steps * batch_size {
+                self.overall.run_begins(images_done, steps * batch_size);
+                self.overall.run_ends();
+            }
+            return Ok(Outcome::Skipped(summary));
+        }
+        let dataset = self.datasets.load(&config)?;
+        let run = match Run::resume(config, dataset, directory) {
+            Err(RunError::Locked(directory)) => {
+                info!("{}: another process is training there", directory.display());
+                self.overall.leave_out(steps * batch_size - images_done);
+                return Ok(Outcome::Elsewhere);
+            }
+            run => run?,
+        };
+        let first = run.trainer.step;
+        self.overall.run_begins(images_done, first * batch_size);
+        let mut progress = self.board.run(name, first, steps);
+        let summary = run.train(Some(&mut progress), self.stop, |_| self.overall.trained(batch_size))?;
+        if summary.ending == Ending::Diverged {
+            self.overall.leave_out((steps - summary.steps) * batch_size);
+        }
+        self.overall.run_ends();
+        Ok(Outcome::Trained(summary))
+    }
+}
+
+/// Data sets that runs share: those in files are read once and kept; a made-up one, which belongs to a seed, is kept
+/// while it is in use.
 #[derive(Debug, Default)]
-struct Datasets {
+pub struct Datasets {
     read: Mutex<HashMap<String, Arc<Dataset>>>,
+    made_up: Mutex<HashMap<u64, Weak<Dataset>>>,
 }
 
 impl Datasets {
-    fn load(&self, config: &Config) -> Result<Arc<Dataset>, DataError> {
-        if config.data == "builtin" {
-            return run::load(config).map(Arc::new);
+    /// What `--data` names.
+    pub fn load(&self, config: &Config) -> Result<Arc<Dataset>, DataError> {
+        if config.data == BUILTIN {
+            let mut made_up = self.made_up.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(dataset) = made_up.get(&config.seed).and_then(Weak::upgrade) {
+                return Ok(dataset);
+            }
+            let dataset = Arc::new(run::load(config)?);
+            made_up.insert(config.seed, Arc::downgrade(&dataset));
+            return Ok(dataset);
         }
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(dataset) = read.get(&config.data) {

@@ -1,7 +1,7 @@
 //! Progress bars on a terminal, a plain line every few seconds elsewhere; both on standard error.
 
-use std::io::IsTerminal;
-use std::sync::Mutex;
+use std::io::{self, IsTerminal, Write};
+use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
@@ -15,11 +15,26 @@ const LINE_INTERVAL: Duration = Duration::from_secs(10);
 /// Weight of the newest step in the displayed loss and clipped share.
 const NEWEST: f64 = 0.05;
 
-/// The progress of several runs at a time.
-#[derive(Debug, Default)]
-pub struct Board {
-    bars: MultiProgress,
+/// All bars of the process, which has one terminal.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// Standard error as messages go to it: above the bars, not into them.
+#[derive(Debug)]
+pub struct Messages;
+
+impl Write for Messages {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        BARS.suspend(|| io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
+
+/// The progress of several runs at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Board;
 
 impl Board {
     /// Shows a run of `steps` steps, `first` of which are done, under `label`.
@@ -36,11 +51,12 @@ impl Board {
         }
     }
 
-    /// Shows how far a series of runs, of `images` images in all, has come.
-    pub fn overall(&self, label: &str, images: u64) -> Overall {
-        let bar = self.bar(label, 0, images, "{prefix} {wide_bar} {percent}% {msg}");
-        let state = OverallState { clock: Clock::start(), trained: 0, skipped: 0, runs: 0 };
-        Overall { label: label.to_owned(), images, bar, state: Mutex::new(state) }
+    /// Shows how far a series of runs has come, of which `runs` have ended; `done` of its `images` images need no
+    /// training any more.
+    pub fn overall(&self, label: &str, runs: usize, done: u64, images: u64) -> Overall {
+        let bar = self.bar(label, done, images, "{prefix} {wide_bar} {percent}% {msg}");
+        let state = OverallState { clock: None, trained: 0, done, images, runs };
+        Overall { label: label.to_owned(), bar, state: Mutex::new(state) }
     }
 
     /// Shows a download of `size` bytes.
@@ -51,9 +67,9 @@ impl Board {
     }
 
     fn bar(&self, label: &str, first: u64, len: u64, style: &str) -> Option<ProgressBar> {
-        std::io::stderr().is_terminal().then(|| {
+        io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
-            let bar = self.bars.add(ProgressBar::new(len).with_style(style).with_position(first));
+            let bar = BARS.add(ProgressBar::new(len).with_style(style).with_position(first));
             bar.set_prefix(label.to_owned());
             bar
         })
@@ -87,10 +103,14 @@ impl Clock {
 
     /// The time for `left` pieces of work, if `done` have been done since the start.
     fn time_left(&self, done: u64, left: u64) -> String {
-        let seconds = self.seconds() / done as f64 * left as f64;
-        let left = Duration::try_from_secs_f64(seconds).map(HumanDuration);
-        left.map_or_else(|_| "?".to_owned(), |left| left.to_string())
+        duration(self.seconds() / done as f64 * left as f64)
     }
+}
+
+/// A time in words; `?` for one that is not finite.
+pub fn duration(seconds: f64) -> String {
+    let duration = Duration::try_from_secs_f64(seconds).map(HumanDuration);
+    duration.map_or_else(|_| "?".to_owned(), |duration| duration.to_string())
 }
 
 /// The progress of one run.
@@ -147,54 +167,71 @@ impl Progress {
 }
 
 /// The progress of a series of runs, which may go on side by side.
+///
+/// Speed and time left come from what is trained here, from when the first run begins.
 #[derive(Debug)]
 pub struct Overall {
     label: String,
-    images: u64,
     bar: Option<ProgressBar>,
     state: Mutex<OverallState>,
 }
 
 #[derive(Debug)]
 struct OverallState {
-    clock: Clock,
+    clock: Option<Clock>,
     /// Images trained on here.
     trained: u64,
-    /// Images of runs, or of parts of runs, that had been done before.
-    skipped: u64,
+    /// Images that need no training any more.
+    done: u64,
+    /// Images of all runs that are to be trained here.
+    images: u64,
     /// Runs that have ended.
-    runs: u64,
+    runs: usize,
 }
 
 impl Overall {
-    /// Takes in images on which a run has trained.
-    pub fn trained(&self, images: u64) {
-        self.update(|state| state.trained += images);
+    /// Takes in that a run begins, or goes on; instead of `expected` images, `done` need no training any more.
+    pub fn run_begins(&self, expected: u64, done: u64) {
+        self.update(|state| {
+            state.done = (state.done + done).saturating_sub(expected);
+            state.clock.get_or_insert_with(Clock::start);
+        });
     }
 
-    /// Takes in images that need no training any more.
-    pub fn skipped(&self, images: u64) {
-        self.update(|state| state.skipped += images);
+    /// Takes in images on which a run has trained.
+    pub fn trained(&self, images: u64) {
+        self.update(|state| {
+            state.trained += images;
+            state.done += images;
+        });
     }
 
     /// Takes in the end of a run.
-    pub fn run_ended(&self) {
+    pub fn run_ends(&self) {
         self.update(|state| state.runs += 1);
+    }
+
+    /// Takes in that so many images are not to be trained here.
+    pub fn leave_out(&self, images: u64) {
+        self.update(|state| state.images = state.images.saturating_sub(images));
     }
 
     fn update(&self, change: impl FnOnce(&mut OverallState)) {
         // A poisoned lock only means that another thread has panicked, which ends the program anyway.
         let Ok(mut state) = self.state.lock() else { return };
         change(&mut state);
-        let done = state.trained + state.skipped;
-        let left = state.clock.time_left(state.trained, self.images.saturating_sub(done));
-        let rate = state.trained as f64 / state.clock.seconds();
-        let message = format!("{} runs done, {rate:.1} images/s, {left} left", state.runs);
+        let (runs, done, images) = (state.runs, state.done, state.images);
+        let trained = state.trained;
+        let Some(clock) = &mut state.clock else { return };
+        let left = clock.time_left(trained, images.saturating_sub(done));
+        let rate = trained as f64 / clock.seconds();
+        let message = format!("{runs} runs done, {rate:.1} images/s, {left} left");
         if let Some(bar) = &self.bar {
             bar.set_message(message);
+            bar.set_length(images);
             bar.set_position(done);
-        } else if state.clock.line_is_due() {
-            info!("{}: {:.1}% {message}", self.label, 100.0 * done as f64 / self.images as f64);
+        } else if clock.line_is_due() {
+            info!("{}: {:.1}% {message}", self.label, 100.0 * done as f64 / images.max(1) as f64);
         }
     }
 }
@@ -223,5 +260,32 @@ impl Download {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three runs of 100 images: one was done before; of the second 50 seemed done, but a checkpoint is damaged and it
+    /// goes on from 30; another process takes the third.
+    #[test]
+    fn what_was_done_before_is_not_training() {
+        let overall = Board.overall("sweep", 1, 150, 300);
+        overall.run_begins(50, 30);
+        overall.trained(20);
+        overall.leave_out(100);
+        overall.run_ends();
+        let state = overall.state.lock().unwrap();
+        assert_eq!((state.trained, state.done, state.images, state.runs), (20, 150, 200, 2));
+    }
+
+    /// The clock of the speed starts with the first run, not with what comes before it.
+    #[test]
+    fn preparation_does_not_count_into_the_speed() {
+        let overall = Board.overall("sweep", 0, 0, 100);
+        assert!(overall.state.lock().unwrap().clock.is_none());
+        overall.run_begins(0, 0);
+        assert!(overall.state.lock().unwrap().clock.is_some());
     }
 }

@@ -43,8 +43,13 @@ pub enum ReportError {
     /// There is nothing to report.
     #[error("no run that can be read in {0}; a run is a directory with a config.toml and a losses.csv")]
     NoRuns(String),
+    /// The files would lie among those of a run.
+    #[error(
+        "invalid value '{0}' for '--out': it is a run, among whose files a report has no place; choose another"
+    )]
+    OutIsRun(PathBuf),
     /// A file cannot be written.
-    #[error("cannot write {path}: {source}")]
+    #[error("cannot write {path}: {source}; choose another --out, or make room")]
     Unwritable {
         /// Which file.
         path: PathBuf,
@@ -59,7 +64,7 @@ pub enum ReportError {
 impl ReportError {
     /// Whether the user can mend it with other directories.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Unreadable { .. } | Self::NoRuns(_))
+        matches!(self, Self::Unreadable { .. } | Self::NoRuns(_) | Self::OutIsRun(_))
     }
 }
 
@@ -110,6 +115,9 @@ impl Report {
     /// Writes `report.html`, `table.md`, `table.csv`, and the plots as SVG and PNG, to `out`; returns the files.
     pub fn write(&self, out: &Path) -> Result<Vec<PathBuf>, ReportError> {
         let unwritable = |path: &Path, source| ReportError::Unwritable { path: path.to_owned(), source };
+        if runs::is_run(out) {
+            return Err(ReportError::OutIsRun(out.to_owned()));
+        }
         std::fs::create_dir_all(out).map_err(|source| unwritable(out, source))?;
         let mut files = Vec::new();
         let mut save = |name: String, bytes: &[u8]| {

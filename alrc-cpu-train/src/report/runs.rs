@@ -95,7 +95,7 @@ struct Summary {
 /// All directories at or below `root` with a `config.toml` and a `losses.csv`, in the order of their names. Links to
 /// directories are not followed.
 pub fn find(root: &Path, found: &mut BTreeSet<PathBuf>) -> io::Result<()> {
-    if root.join("config.toml").is_file() && root.join("losses.csv").is_file() {
+    if is_run(root) {
         found.insert(root.canonicalize()?);
     }
     for entry in root.read_dir()? {
@@ -105,6 +105,11 @@ pub fn find(root: &Path, found: &mut BTreeSet<PathBuf>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a directory holds the files of a run.
+pub fn is_run(directory: &Path) -> bool {
+    directory.join("config.toml").is_file() && directory.join("losses.csv").is_file()
 }
 
 impl Run {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use alrc_kernel::{Alrc, BatchSums, Limits};
 use rayon::prelude::*;
+use tracing::debug_span;
 
 use crate::backend::cpu::Cpu;
 use crate::backend::{self, Backend, BackendError};
@@ -153,7 +154,8 @@ impl Trainer {
         self.backend.begin(part.clone(), limits)?;
         for first in part.clone().step_by(self.backend.group()) {
             let group = first..part.end.min(first + self.backend.group());
-            self.load(self.step * batch_size as u64 + first as u64, group.len());
+            debug_span!("data")
+                .in_scope(|| self.load(self.step * batch_size as u64 + first as u64, group.len()));
             self.backend.accumulate(&self.network, &self.parameters, group)?;
         }
         let learning_rate =
@@ -162,10 +164,14 @@ impl Trainer {
 
         // Every rank has the losses of the whole batch, in its order: the same state on all, however many they are.
         let losses = self.backend.losses()?;
-        let (images, sums) = clip(&self.gather(&losses), limits);
-        if let Some(alrc) = &mut self.alrc {
-            alrc.update(&sums);
-        }
+        let losses = self.gather(&losses);
+        let (images, sums) = debug_span!("clipping").in_scope(|| {
+            let (images, sums) = clip(&losses, limits);
+            if let Some(alrc) = &mut self.alrc {
+                alrc.update(&sums);
+            }
+            (images, sums)
+        });
         let record = StepRecord::new(self.step, limits, &sums, learning_rate, images);
         self.step += 1;
         Ok(record)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use alrc_kernel::Limits;
 use rayon::prelude::*;
+use tracing::debug_span;
 
 use super::{Backend, BackendError};
 use crate::comm::fixed_order::{PIECE, PieceSums};
@@ -114,7 +115,7 @@ impl Backend for Cpu {
         self.limits = limits;
         self.losses.clear();
         self.pieces = (self.sum_order == SumOrder::Fixed).then(|| PieceSums::new(self.batch_size));
-        self.parameter_gradients.fill(0.0);
+        debug_span!("zero gradient").in_scope(|| self.parameter_gradients.fill(0.0));
         Ok(())
     }
 
@@ -126,9 +127,15 @@ impl Backend for Cpu {
     ) -> Result<(), BackendError> {
         let images = group.len();
         let is_last = group.end == self.images.end;
-        network.forward(parameters, images, &mut self.activations, &mut self.workspace);
-        let losses = self.group_losses(images);
-        self.differentiate_losses(&losses);
+        debug_span!("forward").in_scope(|| {
+            network.forward(parameters, images, &mut self.activations, &mut self.workspace);
+        });
+        let losses = debug_span!("loss").in_scope(|| {
+            let losses = self.group_losses(images);
+            self.differentiate_losses(&losses);
+            losses
+        });
+        let backward = debug_span!("backward").entered();
         network.backward(
             parameters,
             images,
@@ -142,6 +149,7 @@ impl Backend for Cpu {
                 }
             },
         );
+        drop(backward);
         self.losses.extend(losses);
         if let Some(pieces) = &mut self.pieces {
             pieces.add(group.start, &self.parameter_gradients);
@@ -163,6 +171,7 @@ impl Backend for Cpu {
             }
             None => self.sum.complete(&mut self.parameter_gradients),
         }
+        let _span = debug_span!("optimizer").entered();
         optimizer.update(step, learning_rate, parameters, &self.parameter_gradients);
         Ok(())
     }

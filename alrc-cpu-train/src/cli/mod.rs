@@ -17,6 +17,7 @@ mod data;
 mod info;
 mod manual;
 mod options;
+mod phases;
 mod ranks;
 mod replay;
 mod report;
@@ -28,8 +29,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use phases::Phases;
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::comm::agreement::RankFailure;
 use crate::comm::{Communicator, TransportError};
@@ -140,11 +144,11 @@ const TERMINATED: u8 = 75;
 /// Runs the command that the arguments name; prints errors.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    tracing_subscriber::fmt()
-        .with_max_level(cli.log_level)
-        .with_writer(io::stderr)
-        .with_target(false)
-        .without_time()
+    let phases = Phases::default();
+    tracing_subscriber::registry()
+        .with(cli.log_level)
+        .with(tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false).without_time())
+        .with(phases.clone())
         .init();
     let result = match cli.command {
         Command::Compare(command) => command.execute(),
@@ -157,6 +161,7 @@ pub fn main() -> ExitCode {
         Command::Completions(command) => command.execute(Cli::command()),
         Command::Man(command) => command.execute(Cli::command()),
     };
+    phases.report();
     result.unwrap_or_else(|failure| match failure {
         Failure::OfRank { failure, communicator } => ranks::end(&failure, &*communicator),
         failure => {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
-use tracing::{info, warn};
+use tracing::{debug_span, info, warn};
 
 use crate::backend::BackendError;
 use crate::checkpoint::{self, CheckpointError};
@@ -299,7 +299,9 @@ impl Run {
                 stop.ask(signal);
                 break Ending::Interrupted;
             }
+            let _step = debug_span!("step").entered();
             let record = pool.install(|| self.trainer.try_step())?;
+            let recording = debug_span!("recording").entered();
             self.statistics.step(&record);
             if let Some(files) = &mut self.files {
                 files.record(&record)?;
@@ -308,6 +310,7 @@ impl Run {
                 progress.step(&record);
             }
             observe(&record);
+            drop(recording);
             if self.trainer.step.is_multiple_of(config.checkpoint_every) && self.trainer.step < config.steps {
                 self.save_checkpoint()?;
             }

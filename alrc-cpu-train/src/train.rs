@@ -9,9 +9,8 @@ use tracing::debug_span;
 
 use crate::backend::cpu::Cpu;
 use crate::backend::{self, Backend, BackendError};
-use crate::comm::fixed_order::PIECE;
 use crate::comm::{Communicator, Single};
-use crate::config::{Config, SumOrder};
+use crate::config::Config;
 use crate::data::sampler::Sampler;
 use crate::data::{Dataset, preprocess};
 use crate::loss::ImageLoss;
@@ -181,17 +180,9 @@ impl Trainer {
     /// always has one. In a fixed order, the same with pieces instead of images.
     fn part(&self) -> Range<usize> {
         let (rank, ranks) = (self.communicator.rank(), self.communicator.size());
-        let (batch_size, unit) = (self.config.batch_size, self.unit());
+        let (batch_size, unit) = (self.config.batch_size, self.config.sum_order.piece().unwrap_or(1));
         let start = |rank: usize| batch_size.min(unit * (rank * batch_size.div_ceil(unit)).div_ceil(ranks));
         start(rank)..start(rank + 1)
-    }
-
-    /// The images that stay together on one rank.
-    fn unit(&self) -> usize {
-        match self.config.sum_order {
-            SumOrder::Fast => 1,
-            SumOrder::Fixed => PIECE,
-        }
     }
 
     /// The losses of the whole batch, from those of this rank's part.

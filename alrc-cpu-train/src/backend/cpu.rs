@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use tracing::debug_span;
 
 use super::{Backend, BackendError};
-use crate::comm::fixed_order::{PIECE, PieceSums};
+use crate::comm::fixed_order::PieceSums;
 use crate::comm::{Communicator, GradientSum, Single};
 use crate::config::{Config, SumOrder};
 use crate::conv::Workspace;
@@ -94,10 +94,7 @@ impl Cpu {
 
 impl Backend for Cpu {
     fn group(&self) -> usize {
-        match self.sum_order {
-            SumOrder::Fast => GROUP,
-            SumOrder::Fixed => PIECE,
-        }
+        self.sum_order.piece().unwrap_or(GROUP)
     }
 
     fn join(&mut self, communicator: Arc<dyn Communicator>, overlap: bool) -> Result<(), BackendError> {
@@ -114,7 +111,7 @@ impl Backend for Cpu {
         self.images = images;
         self.limits = limits;
         self.losses.clear();
-        self.pieces = (self.sum_order == SumOrder::Fixed).then(|| PieceSums::new(self.batch_size));
+        self.pieces = self.sum_order.piece().map(|_| PieceSums::new(self.batch_size));
         debug_span!("zero gradient").in_scope(|| self.parameter_gradients.fill(0.0));
         Ok(())
     }

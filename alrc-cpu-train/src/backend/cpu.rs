@@ -17,6 +17,7 @@ use crate::loss::{ImageLoss, Loss};
 use crate::model::{Activations, CHANNELS, Gradients, Network};
 use crate::optim::Optimizer;
 use crate::parameters::Layout;
+use crate::simd::InstructionSet;
 use crate::tensor::{Buffer, Tensor};
 
 /// Most images that go through the network together. Larger batches go through in groups, so that memory does not
@@ -28,6 +29,7 @@ pub struct Cpu {
     loss: Loss,
     batch_size: usize,
     sum_order: SumOrder,
+    set: InstructionSet,
     activations: Activations,
     gradients: Gradients,
     targets: Tensor,
@@ -45,6 +47,9 @@ pub struct Cpu {
 
 impl Cpu {
     /// Room for the groups of `config`'s batches, on a rank of its own.
+    ///
+    /// # Panics
+    /// Where `config` is not valid.
     pub fn new(config: &Config, network: &Network) -> Self {
         let group = config.batch_size.min(GROUP);
         let communicator = Arc::new(Single);
@@ -52,6 +57,7 @@ impl Cpu {
             loss: config.loss,
             batch_size: config.batch_size,
             sum_order: config.sum_order,
+            set: config.instruction_set().expect("a valid configuration"),
             activations: network.activations(group),
             gradients: network.gradients(group),
             targets: Tensor::zeros(group, SIZE, CHANNELS),
@@ -169,7 +175,7 @@ impl Backend for Cpu {
             None => self.sum.complete(&mut self.parameter_gradients),
         }
         let _span = debug_span!("optimizer").entered();
-        optimizer.update(step, learning_rate, parameters, &self.parameter_gradients);
+        optimizer.update(self.set, step, learning_rate, parameters, &self.parameter_gradients);
         Ok(())
     }
 

@@ -3,9 +3,10 @@
 
     cargo build --release
     python3 benches/vs_pytorch.py --width 128 --batches 1 4 16 64 --threads 2
+    python3 benches/vs_pytorch.py --simd avx2 portable --batches 16
 
-Needs a Python with torch; installs nothing. For each batch size the two programs alternate, `--rounds` times, and
-never run at once. A figure is the median over rounds of images a second, and of each round's ratio; the ratios' range
+Needs a Python with torch; installs nothing. For each batch size PyTorch, which chooses its instructions itself, and
+alrc-train on each instruction set of `--simd` take turns, `--rounds` times, and never run at once. A figure is the median over rounds of images a second, and of each round's ratio; the ratios' range
 says how steady the machine was. PyTorch does what alrc-train does in a step: bilinear resampling down and up,
 forward, loss, backward, Adam; channels_last, float32. It is spared the reading of records and the augmentation.
 alrc-train reports the median over steps, the first five left out; so does this script for PyTorch.
@@ -31,7 +32,7 @@ def arguments():
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 16, 64])
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--simd", default="auto", help="instruction set of alrc-train")
+    parser.add_argument("--simd", nargs="+", default=["auto"], help="instruction sets of alrc-train")
     parser.add_argument("--steps", type=int, default=10, help="timed steps a round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--pytorch-round", type=int, metavar="BATCH", help=argparse.SUPPRESS)
@@ -89,15 +90,24 @@ def run_pytorch(options, batch):
     return float(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
 
 
-def run_alrc(options, batch):
+def run_alrc(options, batch, simd):
     """(Images a second, peak memory in MB) of one run of alrc-train."""
     with tempfile.TemporaryDirectory() as folder:
         command = [options.program, "run", "--data", "builtin", "--out", f"{folder}/run"]
-        command += ["--width", str(options.width), "--batch-size", str(batch), "--simd", options.simd]
+        command += ["--width", str(options.width), "--batch-size", str(batch), "--simd", simd]
         command += ["--threads", str(options.threads), "--steps", str(WARM_UP + options.steps)]
         subprocess.run(command, check=True, capture_output=True)
         summary = json.loads(Path(folder, "run", "summary.json").read_text())
     return summary["images_per_second"], summary["peak_rss_bytes"] / 1e6
+
+
+def row(batch, simd, rounds, theirs):
+    """A row of the table, from (images a second, peak MB) of each round, and PyTorch's images a second."""
+    ours, memory = zip(*rounds)
+    ratios = [a / b for a, b in zip(ours, theirs)]
+    figures = [f"{statistics.median(values):.{digits}f}" for values, digits in ((ours, 1), (theirs, 1), (ratios, 2))]
+    spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+    return f"| {' | '.join([str(batch), simd, *figures, spread, f'{max(memory):.0f}'])} |"
 
 
 def main():
@@ -105,18 +115,17 @@ def main():
     if options.pytorch_round:
         print(pytorch_round(options.width, options.pytorch_round, options.threads, options.steps))
         return
-    print("| batch | alrc-train, images/s | PyTorch, images/s | ratio | range of ratios | peak MB |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    print("| batch | --simd | alrc-train, images/s | PyTorch, images/s | ratio | range of ratios | peak MB |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     for batch in options.batches:
-        rounds = [(*run_alrc(options, batch), run_pytorch(options, batch)) for _ in range(options.rounds)]
-        ours, memory, theirs = map(list, zip(*rounds))
-        ratios = [a / b for a, b in zip(ours, theirs)]
-        figures = [statistics.median(values) for values in (ours, theirs, ratios)]
-        print(
-            f"| {batch} | {figures[0]:.1f} | {figures[1]:.1f} | {figures[2]:.2f} "
-            f"| {min(ratios):.2f} to {max(ratios):.2f} | {max(memory):.0f} |",
-            flush=True,
-        )
+        ours = {simd: [] for simd in options.simd}
+        theirs = []
+        for _ in range(options.rounds):
+            for simd, rounds in ours.items():
+                rounds.append(run_alrc(options, batch, simd))
+            theirs.append(run_pytorch(options, batch))
+        for simd, rounds in ours.items():
+            print(row(batch, simd, rounds, theirs), flush=True)
 
 
 if __name__ == "__main__":

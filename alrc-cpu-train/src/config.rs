@@ -10,6 +10,7 @@ use thiserror::Error;
 use toml::{Table, Value};
 
 use crate::backend::BackendKind;
+use crate::comm::fixed_order::PIECE;
 use crate::conv::Algorithm;
 use crate::data::BUILTIN;
 use crate::data::sampler::Order;
@@ -43,6 +44,16 @@ pub enum SumOrder {
     Fast,
     /// One that is the same for any number of processes, and so are the results, to the bit.
     Fixed,
+}
+
+impl SumOrder {
+    /// Images that stay together, on one rank and in one group, in an order that has such pieces.
+    pub fn piece(self) -> Option<usize> {
+        match self {
+            Self::Fast => None,
+            Self::Fixed => Some(PIECE),
+        }
+    }
 }
 
 /// The configuration of a run; field names, with hyphens, are the names of the options.

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::simd::{InstructionSet, Simd, with_token};
 use crate::tensor::{Buffer, zeros};
 
 /// Parameters in one piece of work.
@@ -86,8 +87,15 @@ impl Optimizer {
         moments.into_iter().flatten()
     }
 
-    /// Moves the parameters against the gradient; `step` counts from 0.
-    pub fn update(&mut self, step: u64, learning_rate: f32, parameters: &mut [f32], gradient: &[f32]) {
+    /// Moves the parameters against the gradient; `step` counts from 0. No rounding depends on the instruction set.
+    pub fn update(
+        &mut self,
+        set: InstructionSet,
+        step: u64,
+        learning_rate: f32,
+        parameters: &mut [f32],
+        gradient: &[f32],
+    ) {
         let pieces = parameters.par_chunks_mut(PIECE).zip(gradient.par_chunks(PIECE));
         match self {
             Self::Sgd => pieces.for_each(|(parameters, gradient)| {
@@ -98,7 +106,14 @@ impl Optimizer {
             Self::Adam { first_moment, second_moment } => {
                 let adam = Adam::new(step, learning_rate);
                 let moments = first_moment.par_chunks_mut(PIECE).zip(second_moment.par_chunks_mut(PIECE));
-                pieces.zip(moments).for_each(|((p, g), (m, v))| adam.update(p, g, m, v));
+                with_token!(set, |simd| {
+                    pieces.zip(moments).for_each(|((p, g), (m, v))| {
+                        simd.run(
+                            #[inline(always)]
+                            || adam.update(p, g, m, v),
+                        );
+                    });
+                });
             }
         }
     }
@@ -130,6 +145,8 @@ impl Adam {
         }
     }
 
+    /// Bound by square roots and divisions unless compiled for wide vectors, then by memory.
+    #[inline(always)]
     fn update(&self, parameters: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
         for (((p, &g), m), v) in parameters.iter_mut().zip(gradient).zip(first).zip(second) {
             *m = Self::BETA1 * *m + (1.0 - Self::BETA1) * g;

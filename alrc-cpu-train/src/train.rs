@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use alrc_kernel::{Alrc, BatchSums, Limits};
 use rayon::prelude::*;
+use tracing::debug_span;
 
 use crate::backend::cpu::Cpu;
 use crate::backend::{self, Backend, BackendError};
-use crate::comm::fixed_order::PIECE;
 use crate::comm::{Communicator, Single};
-use crate::config::{Config, SumOrder};
+use crate::config::Config;
 use crate::data::sampler::Sampler;
 use crate::data::{Dataset, preprocess};
 use crate::loss::ImageLoss;
@@ -153,7 +153,8 @@ impl Trainer {
         self.backend.begin(part.clone(), limits)?;
         for first in part.clone().step_by(self.backend.group()) {
             let group = first..part.end.min(first + self.backend.group());
-            self.load(self.step * batch_size as u64 + first as u64, group.len());
+            debug_span!("data")
+                .in_scope(|| self.load(self.step * batch_size as u64 + first as u64, group.len()));
             self.backend.accumulate(&self.network, &self.parameters, group)?;
         }
         let learning_rate =
@@ -162,10 +163,14 @@ impl Trainer {
 
         // Every rank has the losses of the whole batch, in its order: the same state on all, however many they are.
         let losses = self.backend.losses()?;
-        let (images, sums) = clip(&self.gather(&losses), limits);
-        if let Some(alrc) = &mut self.alrc {
-            alrc.update(&sums);
-        }
+        let losses = self.gather(&losses);
+        let (images, sums) = debug_span!("clipping").in_scope(|| {
+            let (images, sums) = clip(&losses, limits);
+            if let Some(alrc) = &mut self.alrc {
+                alrc.update(&sums);
+            }
+            (images, sums)
+        });
         let record = StepRecord::new(self.step, limits, &sums, learning_rate, images);
         self.step += 1;
         Ok(record)
@@ -175,17 +180,9 @@ impl Trainer {
     /// always has one. In a fixed order, the same with pieces instead of images.
     fn part(&self) -> Range<usize> {
         let (rank, ranks) = (self.communicator.rank(), self.communicator.size());
-        let (batch_size, unit) = (self.config.batch_size, self.unit());
+        let (batch_size, unit) = (self.config.batch_size, self.config.sum_order.piece().unwrap_or(1));
         let start = |rank: usize| batch_size.min(unit * (rank * batch_size.div_ceil(unit)).div_ceil(ranks));
         start(rank)..start(rank + 1)
-    }
-
-    /// The images that stay together on one rank.
-    fn unit(&self) -> usize {
-        match self.config.sum_order {
-            SumOrder::Fast => 1,
-            SumOrder::Fixed => PIECE,
-        }
     }
 
     /// The losses of the whole batch, from those of this rank's part.

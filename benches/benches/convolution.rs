@@ -1,37 +1,27 @@
-//! The passes of each layer of the published network, and the product under them, beside what the processor could do
-//! at most. Elements a second are floating point operations a second, counted as direct convolution: Winograd's
-//! algorithm, which needs a quarter of them in its 3x3 layers, may exceed the peak.
+//! The product under the convolutions, and the passes of each layer of the published network, beside what the processor
+//! could do at most. All on one thread.
+//!
+//! Elements a second are floating point operations a second, counted as direct convolution: Winograd's algorithm, which
+//! needs a quarter of them in its 3x3 layers, may exceed the peak. Its transforms have no benchmark of their own: they
+//! work on what the products before have left in the cache, or leave it there for those to come, and cost something
+//! else where that is not so. `perf record` on these benchmarks tells them apart.
 #![allow(missing_docs, reason = "criterion's macro makes an undocumented function")]
 
 use std::hint::black_box;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use alrc_cpu_train::conv::{self, Algorithm, Backward, Forward, InputGradient, Shape, Workspace};
+use alrc_benches::{LAYERS, Layer, SIZE, use_one_thread, values};
 use alrc_cpu_train::simd::product::{Left, Product, Right};
 use alrc_cpu_train::simd::{Choice, InstructionSet, Simd};
-use alrc_cpu_train::tensor::ImageSize;
 use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group};
 
-const SIZE: ImageSize = ImageSize { height: 32, width: 32 };
+/// Images of a batch.
 const IMAGES: usize = 4;
 
-/// Layers at the published width.
-const LAYERS: [(&str, Shape); 5] = [
-    ("conv_in", Shape { kernel: 5, in_channels: 3, out_channels: 64 }),
-    ("conv_up", Shape { kernel: 3, in_channels: 64, out_channels: 128 }),
-    ("residual", Shape { kernel: 3, in_channels: 128, out_channels: 128 }),
-    ("conv_down", Shape { kernel: 3, in_channels: 128, out_channels: 64 }),
-    ("conv_out", Shape { kernel: 5, in_channels: 64, out_channels: 3 }),
-];
-
+/// All but the scalar one, which is for tests.
 fn instruction_sets() -> impl Iterator<Item = InstructionSet> {
-    Choice::SETS.into_iter().filter_map(Choice::resolve)
-}
-
-/// Values between -1 and 1 without structure.
-fn values(len: usize) -> Vec<f32> {
-    (0..len as u32).map(|index| (index.wrapping_mul(2_654_435_761) as f32) / 2.0_f32.powi(31) - 1.0).collect()
+    [Choice::Avx512, Choice::Avx2, Choice::Portable].into_iter().filter_map(Choice::resolve)
 }
 
 /// Operations a second of `SUMS` independent multiply-adds, as many as registers hold, on one thread.
@@ -101,59 +91,31 @@ fn products(criterion: &mut Criterion) {
 fn layers(criterion: &mut Criterion) {
     for (name, shape) in LAYERS {
         let mut group = criterion.benchmark_group(name);
-        group.sample_size(20);
+        group.sample_size(20).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(2));
         let flop = (IMAGES as f64 * shape.flop(SIZE)) as u64;
-        let pixels = IMAGES * SIZE.pixels();
-        let (input, output_gradient) =
-            (values(pixels * shape.in_channels), values(pixels * shape.out_channels));
-        let (weights, bias) = (values(shape.weights()), values(shape.out_channels));
-        let mut mask = vec![0xff; pixels * shape.mask_bytes()];
-        let mut output = vec![0.0; output_gradient.len()];
-        let mut input_gradient = vec![0.0; input.len()];
-        let (mut weight_gradient, mut bias_gradient) = (vec![0.0; weights.len()], vec![0.0; bias.len()]);
-        let mut workspace = Workspace::default();
         for set in instruction_sets() {
-            let convolution = conv::choose(Algorithm::Auto, set, shape);
+            let mut layer = Layer::new(set, shape, IMAGES);
             group.throughput(Throughput::Elements(flop));
             group.bench_function(format!("forward/{}", set.name()), |bencher| {
-                bencher.iter(|| {
-                    let pass = Forward {
-                        size: SIZE,
-                        input: &input,
-                        weights: &weights,
-                        bias: &bias,
-                        skip: None,
-                        mask: Some(&mut mask),
-                        output: &mut output,
-                    };
-                    convolution.forward(pass, &mut workspace);
-                });
+                bencher.iter(|| layer.forward());
+            });
+            group.bench_function(format!("weight_gradient/{}", set.name()), |bencher| {
+                bencher.iter(|| layer.backward(false));
             });
             // The gradient of the input is the difference between the two.
-            for (pass, with_input) in [("weight_gradient", false), ("both_gradients", true)] {
-                group.throughput(Throughput::Elements(if with_input { 2 * flop } else { flop }));
-                group.bench_function(format!("{pass}/{}", set.name()), |bencher| {
-                    bencher.iter(|| {
-                        let input_gradient =
-                            with_input.then_some(InputGradient { skip: None, gradient: &mut input_gradient });
-                        let pass = Backward {
-                            size: SIZE,
-                            input: &input,
-                            weights: &weights,
-                            mask: Some(&mask),
-                            output_gradient: &output_gradient,
-                            input_gradient,
-                            weight_gradient: &mut weight_gradient,
-                            bias_gradient: &mut bias_gradient,
-                        };
-                        convolution.backward(pass, &mut workspace);
-                    });
-                });
-            }
+            group.throughput(Throughput::Elements(2 * flop));
+            group.bench_function(format!("both_gradients/{}", set.name()), |bencher| {
+                bencher.iter(|| layer.backward(true));
+            });
         }
         group.finish();
     }
 }
 
 criterion_group!(benches, products, layers);
-criterion_main!(benches);
+
+fn main() {
+    use_one_thread();
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+}

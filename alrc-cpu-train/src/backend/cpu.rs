@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use alrc_kernel::Limits;
 use rayon::prelude::*;
+use tracing::debug_span;
 
 use super::{Backend, BackendError};
-use crate::comm::fixed_order::{PIECE, PieceSums};
+use crate::comm::fixed_order::PieceSums;
 use crate::comm::{Communicator, GradientSum, Single};
 use crate::config::{Config, SumOrder};
 use crate::conv::Workspace;
@@ -16,6 +17,7 @@ use crate::loss::{ImageLoss, Loss};
 use crate::model::{Activations, CHANNELS, Gradients, Network};
 use crate::optim::Optimizer;
 use crate::parameters::Layout;
+use crate::simd::InstructionSet;
 use crate::tensor::{Buffer, Tensor};
 
 /// Most images that go through the network together. Larger batches go through in groups, so that memory does not
@@ -27,6 +29,7 @@ pub struct Cpu {
     loss: Loss,
     batch_size: usize,
     sum_order: SumOrder,
+    set: InstructionSet,
     activations: Activations,
     gradients: Gradients,
     targets: Tensor,
@@ -44,6 +47,9 @@ pub struct Cpu {
 
 impl Cpu {
     /// Room for the groups of `config`'s batches, on a rank of its own.
+    ///
+    /// # Panics
+    /// Where `config` is not valid.
     pub fn new(config: &Config, network: &Network) -> Self {
         let group = config.batch_size.min(GROUP);
         let communicator = Arc::new(Single);
@@ -51,6 +57,7 @@ impl Cpu {
             loss: config.loss,
             batch_size: config.batch_size,
             sum_order: config.sum_order,
+            set: config.instruction_set().expect("a valid configuration"),
             activations: network.activations(group),
             gradients: network.gradients(group),
             targets: Tensor::zeros(group, SIZE, CHANNELS),
@@ -93,10 +100,7 @@ impl Cpu {
 
 impl Backend for Cpu {
     fn group(&self) -> usize {
-        match self.sum_order {
-            SumOrder::Fast => GROUP,
-            SumOrder::Fixed => PIECE,
-        }
+        self.sum_order.piece().unwrap_or(GROUP)
     }
 
     fn join(&mut self, communicator: Arc<dyn Communicator>, overlap: bool) -> Result<(), BackendError> {
@@ -113,8 +117,8 @@ impl Backend for Cpu {
         self.images = images;
         self.limits = limits;
         self.losses.clear();
-        self.pieces = (self.sum_order == SumOrder::Fixed).then(|| PieceSums::new(self.batch_size));
-        self.parameter_gradients.fill(0.0);
+        self.pieces = self.sum_order.piece().map(|_| PieceSums::new(self.batch_size));
+        debug_span!("zero gradient").in_scope(|| self.parameter_gradients.fill(0.0));
         Ok(())
     }
 
@@ -126,9 +130,15 @@ impl Backend for Cpu {
     ) -> Result<(), BackendError> {
         let images = group.len();
         let is_last = group.end == self.images.end;
-        network.forward(parameters, images, &mut self.activations, &mut self.workspace);
-        let losses = self.group_losses(images);
-        self.differentiate_losses(&losses);
+        debug_span!("forward").in_scope(|| {
+            network.forward(parameters, images, &mut self.activations, &mut self.workspace);
+        });
+        let losses = debug_span!("loss").in_scope(|| {
+            let losses = self.group_losses(images);
+            self.differentiate_losses(&losses);
+            losses
+        });
+        let backward = debug_span!("backward").entered();
         network.backward(
             parameters,
             images,
@@ -142,6 +152,7 @@ impl Backend for Cpu {
                 }
             },
         );
+        drop(backward);
         self.losses.extend(losses);
         if let Some(pieces) = &mut self.pieces {
             pieces.add(group.start, &self.parameter_gradients);
@@ -163,7 +174,8 @@ impl Backend for Cpu {
             }
             None => self.sum.complete(&mut self.parameter_gradients),
         }
-        optimizer.update(step, learning_rate, parameters, &self.parameter_gradients);
+        let _span = debug_span!("optimizer").entered();
+        optimizer.update(self.set, step, learning_rate, parameters, &self.parameter_gradients);
         Ok(())
     }
 

@@ -17,6 +17,7 @@ mod data;
 mod info;
 mod manual;
 mod options;
+mod phases;
 mod ranks;
 mod replay;
 mod report;
@@ -28,8 +29,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use phases::Phases;
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::comm::agreement::RankFailure;
 use crate::comm::{Communicator, TransportError};
@@ -151,11 +155,11 @@ fn command() -> clap::Command {
 /// Runs the command that the arguments name; prints errors.
 pub fn main() -> ExitCode {
     let cli = Cli::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
-    tracing_subscriber::fmt()
-        .with_max_level(cli.log_level)
-        .with_writer(|| Messages)
-        .with_target(false)
-        .without_time()
+    let phases = Phases::default();
+    tracing_subscriber::registry()
+        .with(cli.log_level)
+        .with(tracing_subscriber::fmt::layer().with_writer(|| Messages).with_target(false).without_time())
+        .with(phases.clone())
         .init();
     let result = match cli.command {
         Command::Compare(command) => command.execute(),
@@ -168,6 +172,7 @@ pub fn main() -> ExitCode {
         Command::Completions(completions) => completions.execute(command()),
         Command::Man(man) => man.execute(command()),
     };
+    phases.report();
     result.unwrap_or_else(|failure| match failure {
         Failure::OfRank { failure, communicator } => ranks::end(&failure, &*communicator),
         failure => {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
-use tracing::{info, warn};
+use tracing::{Span, debug_span, info, warn};
 
 use crate::backend::BackendError;
 use crate::checkpoint::{self, CheckpointError};
@@ -331,37 +331,13 @@ impl Run {
         mut self,
         mut progress: Option<&mut Progress>,
         stop: &Stop,
-        mut observe: impl FnMut(&StepRecord),
+        observe: impl FnMut(&StepRecord) + Send,
     ) -> Result<Summary, RunError> {
-        let config = self.trainer.config.clone();
         let first = self.trainer.step;
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(config.threads).build()?;
-        let ending = loop {
-            if self.statistics.counters.lost_steps >= LOST_STEPS {
-                break Ending::Diverged;
-            }
-            if self.trainer.step >= config.steps {
-                break Ending::Finished;
-            }
-            // A signal that comes from here on counts before the next step: all ranks must stop after the same one.
-            let signal = agreement::greatest(&*self.communicator, stop.signal());
-            if signal != 0 {
-                stop.ask(signal);
-                break Ending::Interrupted;
-            }
-            let record = pool.install(|| self.trainer.try_step())?;
-            self.statistics.step(&record);
-            if let Some(files) = &mut self.files {
-                files.record(&record)?;
-            }
-            if let Some(progress) = &mut progress {
-                progress.step(&record);
-            }
-            observe(&record);
-            if self.trainer.step.is_multiple_of(config.checkpoint_every) && self.trainer.step < config.steps {
-                self.save_checkpoint()?;
-            }
-        };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.trainer.config.threads).build()?;
+        // All steps on the pool's own threads: to wake one for each step, and to be woken, would take time.
+        let span = Span::current();
+        let ending = pool.install(|| span.in_scope(|| self.steps(progress.as_deref_mut(), stop, observe)))?;
         if let Some(progress) = progress {
             progress.finish();
         }
@@ -373,6 +349,45 @@ impl Run {
         }
         self.save_checkpoint()?;
         self.finish(ending)
+    }
+
+    /// One step after the other, until there is a reason to end.
+    fn steps(
+        &mut self,
+        mut progress: Option<&mut Progress>,
+        stop: &Stop,
+        mut observe: impl FnMut(&StepRecord),
+    ) -> Result<Ending, RunError> {
+        let Config { steps, checkpoint_every, .. } = self.trainer.config;
+        loop {
+            if self.statistics.counters.lost_steps >= LOST_STEPS {
+                return Ok(Ending::Diverged);
+            }
+            if self.trainer.step >= steps {
+                return Ok(Ending::Finished);
+            }
+            // A signal that comes from here on counts before the next step: all ranks must stop after the same one.
+            let signal = agreement::greatest(&*self.communicator, stop.signal());
+            if signal != 0 {
+                stop.ask(signal);
+                return Ok(Ending::Interrupted);
+            }
+            let _step = debug_span!("step").entered();
+            let record = self.trainer.try_step()?;
+            let recording = debug_span!("recording").entered();
+            self.statistics.step(&record);
+            if let Some(files) = &mut self.files {
+                files.record(&record)?;
+            }
+            if let Some(progress) = &mut progress {
+                progress.step(&record);
+            }
+            observe(&record);
+            drop(recording);
+            if self.trainer.step.is_multiple_of(checkpoint_every) && self.trainer.step < steps {
+                self.save_checkpoint()?;
+            }
+        }
     }
 
     fn save_checkpoint(&mut self) -> Result<(), RunError> {

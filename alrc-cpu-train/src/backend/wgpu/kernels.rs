@@ -62,7 +62,7 @@ impl Kernels {
     pub(super) fn new(gpu: &Gpu) -> Self {
         let winograd = Module::new(
             gpu,
-            include_str!("shaders/winograd.wgsl"),
+            concat!(include_str!("shaders/convolution.wgsl"), include_str!("shaders/winograd.wgsl")),
             &[("NOISE", format!("{:?}f", winograd::NOISE))],
         );
         let activation = Module::new(gpu, include_str!("shaders/activation.wgsl"), &[]);
@@ -128,7 +128,8 @@ impl Gemm {
 impl Direct {
     fn new(gpu: &Gpu, kernel: usize) -> Self {
         let constants = [("KERNEL", format!("{kernel}u"))];
-        let direct = Module::new(gpu, include_str!("shaders/direct.wgsl"), &constants);
+        let template = concat!(include_str!("shaders/convolution.wgsl"), include_str!("shaders/direct.wgsl"));
+        let direct = Module::new(gpu, template, &constants);
         Self {
             convolve: direct.kernel("convolve"),
             weight_gradient: direct.kernel("weight_gradient"),

@@ -2,13 +2,6 @@
 
 const REACH = KERNEL / 2u;
 
-@group(0) @binding(0) var<uniform> layer: Layer;
-@group(0) @binding(1) var<storage, read> source: array<f32>;
-@group(0) @binding(2) var<storage, read_write> result: array<f32>;
-@group(0) @binding(3) var<storage, read> parameters: array<f32>;
-@group(0) @binding(4) var<storage, read> skip: array<f32>;
-@group(0) @binding(5) var<storage, read_write> mask: array<u32>;
-
 // Where the weight of a tap from channel `input` to channel `output` lies; for the input gradient, whose input
 // is the gradient of the output, rotated and transposed.
 fn weight_index(tap: u32, input: u32, output: u32) -> u32 {
@@ -41,36 +34,13 @@ fn convolve(
             for (var pixel = 0u; pixel < TILE * TILE; pixel++) {
                 let row = first_row + pixel / TILE;
                 let column = first_column + pixel % TILE;
-                if row < layer.height && column < layer.width {
-                    sums[pixel] +=
-                        w * source[pixel_index(layer, layer.in_channels, place.image, row, column, input)];
-                }
+                sums[pixel] += w * source_or_zero(layer.in_channels, place.image, row, column, input);
             }
         }
-    }
-    var bias = 0.0;
-    if layer.has_bias == 1u {
-        bias = parameters[layer.bias + place.channel];
     }
     var passed = 0u;
     for (var pixel = 0u; pixel < TILE * TILE; pixel++) {
-        let row = place.row + pixel / TILE;
-        let column = place.column + pixel % TILE;
-        if row < layer.height && column < layer.width {
-            var value = sums[pixel] + bias;
-            if layer.has_relu == 1u {
-                if passes(value) {
-                    passed |= 1u << pixel;
-                } else {
-                    value = 0.0;
-                }
-            }
-            let to = pixel_index(layer, layer.out_channels, place.image, row, column, place.channel);
-            if layer.has_skip == 1u {
-                value += skip[to];
-            }
-            result[to] = value;
-        }
+        passed |= finish(place, pixel, sums[pixel]);
     }
     if layer.has_relu == 1u {
         mask[index] = passed;

@@ -10,13 +10,6 @@
 //
 // Buffers: V [36, tiles, in_channels], U [36, in_channels, out_channels], M [36, tiles, out_channels].
 
-@group(0) @binding(0) var<uniform> layer: Layer;
-@group(0) @binding(1) var<storage, read> source: array<f32>;
-@group(0) @binding(2) var<storage, read_write> result: array<f32>;
-@group(0) @binding(3) var<storage, read> parameters: array<f32>;
-@group(0) @binding(4) var<storage, read> skip: array<f32>;
-@group(0) @binding(5) var<storage, read_write> mask: array<u32>;
-
 // The points are 0, +-1/sqrt(2), +-sqrt(2) and infinity, as on the processor (`conv/winograd`): the textbook's 0, +-1,
 // +-2 give four times the largest error. The even and the odd part of a polynomial serve both points of a pair.
 
@@ -86,6 +79,14 @@ fn transform_weight_gradient(u: Points) -> vec3<f32> {
     );
 }
 
+// Writes row `r` of the 36 points number `index` of `points`.
+fn store_row(r: u32, points: u32, index: u32, row: Points) {
+    var values = row;
+    for (var c = 0u; c < 6u; c++) {
+        result[(6u * r + c) * points + index] = values[c];
+    }
+}
+
 // V from the input, or, for the input gradient, from the gradient of the output.
 @compute @workgroup_size(THREADS)
 fn input_transform(
@@ -105,9 +106,7 @@ fn input_transform(
             // Below 0 wraps around and so lies outside too.
             let row = place.row + r - 1u;
             let column = place.column + c - 1u;
-            if row < layer.height && column < layer.width {
-                x[r] = source[pixel_index(layer, layer.in_channels, place.image, row, column, place.channel)];
-            }
+            x[r] = source_or_zero(layer.in_channels, place.image, row, column, place.channel);
         }
         columns[c] = transform_input(x);
     }
@@ -115,9 +114,7 @@ fn input_transform(
         let v = transform_input(Points(
             columns[0][r], columns[1][r], columns[2][r], columns[3][r], columns[4][r], columns[5][r],
         ));
-        for (var c = 0u; c < 6u; c++) {
-            result[(6u * r + c) * points + index] = v[c];
-        }
+        store_row(r, points, index, v);
     }
 }
 
@@ -147,9 +144,7 @@ fn weight_transform(
     }
     for (var r = 0u; r < 6u; r++) {
         let u = transform_weights(vec3<f32>(columns[0][r], columns[1][r], columns[2][r]));
-        for (var c = 0u; c < 6u; c++) {
-            result[(6u * r + c) * points + index] = u[c];
-        }
+        store_row(r, points, index, u);
     }
 }
 
@@ -173,33 +168,13 @@ fn output_transform(
         }
         columns[c] = transform_output(m);
     }
-    var bias = 0.0;
-    if layer.has_bias == 1u {
-        bias = parameters[layer.bias + place.channel];
-    }
     var passed = 0u;
     for (var r = 0u; r < TILE; r++) {
         let y = transform_output(Points(
             columns[0][r], columns[1][r], columns[2][r], columns[3][r], columns[4][r], columns[5][r],
         ));
         for (var c = 0u; c < TILE; c++) {
-            let row = place.row + r;
-            let column = place.column + c;
-            if row < layer.height && column < layer.width {
-                var value = y[c] + bias;
-                if layer.has_relu == 1u {
-                    if passes(value) {
-                        passed |= 1u << (TILE * r + c);
-                    } else {
-                        value = 0.0;
-                    }
-                }
-                let pixel = pixel_index(layer, layer.out_channels, place.image, row, column, place.channel);
-                if layer.has_skip == 1u {
-                    value += skip[pixel];
-                }
-                result[pixel] = value;
-            }
+            passed |= finish(place, TILE * r + c, y[c]);
         }
     }
     if layer.has_relu == 1u {
@@ -223,19 +198,15 @@ fn output_gradient_transform(
     for (var c = 0u; c < TILE; c++) {
         var y: vec4<f32>;
         for (var r = 0u; r < TILE; r++) {
-            let row = place.row + r;
-            let column = place.column + c;
-            if row < layer.height && column < layer.width {
-                y[r] = source[pixel_index(layer, layer.out_channels, place.image, row, column, place.channel)];
-            }
+            y[r] = source_or_zero(
+                layer.out_channels, place.image, place.row + r, place.column + c, place.channel,
+            );
         }
         columns[c] = transform_output_gradient(y);
     }
     for (var r = 0u; r < 6u; r++) {
         let d = transform_output_gradient(vec4<f32>(columns[0][r], columns[1][r], columns[2][r], columns[3][r]));
-        for (var c = 0u; c < 6u; c++) {
-            result[(6u * r + c) * points + index] = d[c];
-        }
+        store_row(r, points, index, d);
     }
 }
 

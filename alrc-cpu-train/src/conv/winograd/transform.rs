@@ -23,7 +23,6 @@ pub(super) fn both_ways<S: Simd, T: Transform<N, M>, const N: usize, const M: us
 ) -> [[S::Vector; M]; M] {
     let zero = simd.splat(0.0);
     let mut half = [[zero; N]; M];
-    #[expect(clippy::needless_range_loop, reason = "a column crosses all rows of `half`")]
     for column in 0..N {
         let values = T::apply(simd, read(column));
         for (half, &value) in half.iter_mut().zip(&values) {

@@ -22,6 +22,9 @@ const RADII: (f32, f32) = (1.5, 24.0);
 const BRIGHTNESS: f32 = 55.0;
 const HUE: f32 = 14.0;
 
+/// Points of a pixel and its neighbourhood whose mean is its colour: edges without steps.
+const POINTS: [(f32, f32); 4] = [(-0.4, -0.4), (0.4, -0.4), (-0.4, 0.4), (0.4, 0.4)];
+
 /// The data set for a seed.
 pub fn generate(seed: u64) -> Dataset {
     let records = (0..IMAGES as u64).into_par_iter();
@@ -61,6 +64,12 @@ impl Leaf {
         }
     }
 
+    /// Whether the leaf may cover a point of the pixels of row `y`.
+    fn reaches(&self, y: f32) -> bool {
+        let reach = self.radius * (1.0 + self.aspect * self.aspect).sqrt();
+        (y - self.centre.1).abs() <= reach + 1.0
+    }
+
     /// The colour at a point, if the leaf covers it.
     fn color_at(&self, x: f32, y: f32) -> Option<Color> {
         let (dx, dy) = (x - self.centre.0, y - self.centre.1);
@@ -87,17 +96,18 @@ fn vary(random: &mut Random, color: Color) -> Color {
 fn draw(random: &mut Random) -> Record {
     let ground = vary(random, [115.0, 112.0, 105.0]);
     let leaves: Vec<Leaf> = (0..LEAVES).map(|_| Leaf::random(random, ground)).collect();
-    let color_at = |x: f32, y: f32| leaves.iter().find_map(|leaf| leaf.color_at(x, y)).unwrap_or(ground);
     let mut record = [0; RECORD_SIZE];
-    for pixel in 0..SIDE * SIDE {
-        let (x, y) = ((pixel % SIDE) as f32, (pixel / SIDE) as f32);
-        // Four points of the pixel and its neighbourhood: edges without steps.
-        let points = [(-0.4, -0.4), (0.4, -0.4), (-0.4, 0.4), (0.4, 0.4)];
-        let colors = points.map(|(dx, dy)| color_at(x + dx, y + dy));
-        let noise = 2.0 * random.normal();
-        for channel in 0..3 {
-            let mean = colors.iter().map(|color| color[channel].clamp(0.0, 255.0)).sum::<f32>() / 4.0;
-            record[channel * SIDE * SIDE + pixel] = (mean + noise) as u8;
+    for row in 0..SIDE {
+        let near: Vec<&Leaf> = leaves.iter().filter(|leaf| leaf.reaches(row as f32)).collect();
+        let color_at = |x: f32, y: f32| near.iter().find_map(|leaf| leaf.color_at(x, y)).unwrap_or(ground);
+        for column in 0..SIDE {
+            let (x, y) = (column as f32, row as f32);
+            let colors = POINTS.map(|(dx, dy)| color_at(x + dx, y + dy));
+            let noise = 2.0 * random.normal();
+            for channel in 0..3 {
+                let mean = colors.iter().map(|color| color[channel].clamp(0.0, 255.0)).sum::<f32>() / 4.0;
+                record[(channel * SIDE + row) * SIDE + column] = (mean + noise) as u8;
+            }
         }
     }
     record

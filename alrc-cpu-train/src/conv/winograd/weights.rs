@@ -77,8 +77,9 @@ pub(super) fn transform_turned_weights<S: Simd>(
                     for (tap, turned) in turned.chunks_exact_mut(BLOCK * S::PANEL).rev().enumerate() {
                         for input in 0..panel_inputs {
                             let row = (tap * inputs + first_input + input) * outputs + first;
-                            for (output, &weight) in weights[row..row + block].iter().enumerate() {
-                                turned[output * S::PANEL + input] = weight;
+                            let outputs = turned.chunks_exact_mut(S::PANEL);
+                            for (turned, &weight) in outputs.zip(&weights[row..row + block]) {
+                                turned[input] = weight;
                             }
                         }
                     }

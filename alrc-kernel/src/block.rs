@@ -260,8 +260,8 @@ impl<F: Float> Lanes<F> {
     #[inline(always)]
     fn add_group(&mut self, group: &[F], distance: &mut impl FnMut(usize, F) -> F) {
         for row in group.chunks_exact(LANES) {
-            for lane in 0..LANES {
-                self.add(lane, distance(lane, row[lane]));
+            for (lane, &loss) in row.iter().enumerate() {
+                self.add(lane, distance(lane, loss));
             }
         }
     }

@@ -47,8 +47,11 @@ pub(crate) fn sum_block<F: Float>(limits: &Limits<F>, block: &[F], is_clipping_l
             sums = sum_unclipped(limits, block);
         }
         if sums.is_none() {
-            let sum = if is_one_sided { sum_moderate::<false, F> } else { sum_moderate::<true, F> };
-            sums = sum(limits, block);
+            sums = if is_one_sided {
+                sum_moderate::<false, F>(limits, block)
+            } else {
+                sum_moderate::<true, F>(limits, block)
+            };
         }
     }
     sums.unwrap_or_else(|| sum_any(limits, block))

@@ -1,5 +1,6 @@
 //! The state machine: limits, then an update, step after step.
 
+use crate::batch::Losses;
 use crate::{BatchSums, Clipped, Config, ConfigError, Float, Limits, NonFinite, State};
 
 /// Adaptive learning rate clipping: a configuration and the running moments of the clipped losses.
@@ -102,19 +103,17 @@ impl<F: Float> Alrc<F> {
 
     /// Both phases for the losses of a batch; see [`Limits::clip_batch`].
     pub fn step_batch(&mut self, losses: &[F], clipped: &mut [F], scales: &mut [F]) -> Report<F> {
-        let limits = self.limits();
-        let sums = limits.clip_batch(losses, clipped, scales);
-        self.finish(limits, sums)
+        self.step_buffers(Losses::Apart { losses, clipped }, scales)
     }
 
     /// Both phases, with the clipped values in the place of the losses; see [`Limits::clip_batch_in_place`].
     pub fn step_batch_in_place(&mut self, losses: &mut [F], scales: &mut [F]) -> Report<F> {
-        let limits = self.limits();
-        let sums = limits.clip_batch_in_place(losses, scales);
-        self.finish(limits, sums)
+        self.step_buffers(Losses::InPlace(losses), scales)
     }
 
-    fn finish(&mut self, limits: Limits<F>, sums: BatchSums<F>) -> Report<F> {
+    fn step_buffers(&mut self, losses: Losses<'_, F>, scales: &mut [F]) -> Report<F> {
+        let limits = self.limits();
+        let sums = limits.clip_buffers(losses, scales);
         Report {
             clipped: sums.clipped,
             non_finite: sums.non_finite,

@@ -1,5 +1,7 @@
 //! Clipping the losses of a batch, block by block, and merging the sums of the blocks.
 
+use core::ops::Range;
+
 use crate::block::{sum_block, BLOCK};
 use crate::{BatchSums, Float, Limits, NonFinite};
 
@@ -12,33 +14,26 @@ impl<F: Float> Limits<F> {
     /// `clipped` and `scales` receive the value and the scale of each loss for which they have room: give slices of
     /// the length of `losses`, or empty ones for what is not wanted.
     pub fn clip_batch(&self, losses: &[F], clipped: &mut [F], scales: &mut [F]) -> BatchSums<F> {
-        let (mut clipped_blocks, mut scale_blocks) = (clipped.chunks_mut(BLOCK), scales.chunks_mut(BLOCK));
-        let blocks = losses.chunks(BLOCK).map(|block| {
-            let sums = sum_block(self, block);
-            let clipped = clipped_blocks.next().unwrap_or_default();
-            for (clipped, &loss) in clipped.iter_mut().zip(block) {
-                *clipped = loss;
-            }
-            self.write_scales(block, &sums, scale_blocks.next().unwrap_or_default());
-            self.clip_values(clipped, &sums);
-            sums
-        });
-        let sums = merge_pairwise(blocks, losses.len());
-        self.refuse_or(sums, clipped, scales)
+        self.clip_buffers(Losses::Apart { losses, clipped }, scales)
     }
 
     /// [`clip_batch`](Self::clip_batch) with the clipped values in the place of the losses.
     pub fn clip_batch_in_place(&self, losses: &mut [F], scales: &mut [F]) -> BatchSums<F> {
-        let len = losses.len();
-        let mut scale_blocks = scales.chunks_mut(BLOCK);
-        let blocks = losses.chunks_mut(BLOCK).map(|block| {
-            let sums = sum_block(self, block);
-            self.write_scales(block, &sums, scale_blocks.next().unwrap_or_default());
-            self.clip_values(block, &sums);
-            sums
-        });
-        let sums = merge_pairwise(blocks, len);
-        self.refuse_or(sums, losses, scales)
+        self.clip_buffers(Losses::InPlace(losses), scales)
+    }
+
+    pub(crate) fn clip_buffers(&self, losses: Losses<'_, F>, scales: &mut [F]) -> BatchSums<F> {
+        let block_count = losses.values().len().saturating_add(BLOCK - 1) / BLOCK;
+        let mut batch = Batch { limits: self, losses, scales, next: 0, is_clipping: false };
+        let levels = block_count.next_power_of_two().trailing_zeros();
+        let sums = batch.clip_tree(levels).unwrap_or_default();
+        if self.non_finite == NonFinite::Skip || sums.non_finite == 0 {
+            return sums;
+        }
+        // Nothing is left of a batch that is refused.
+        batch.losses.clipped().fill(F::zero());
+        batch.scales.fill(F::zero());
+        BatchSums { non_finite: sums.non_finite, ..BatchSums::default() }
     }
 
     /// Replaces losses by what clipping makes of them.
@@ -48,7 +43,7 @@ impl<F: Float> Limits<F> {
         }
         for loss in losses {
             let clipped = loss.at_most(self.upper).at_least(self.lower);
-            *loss = if loss.is_finite() { clipped } else { F::zero() };
+            *loss = if sums.non_finite == 0 || loss.is_finite() { clipped } else { F::zero() };
         }
     }
 
@@ -63,41 +58,80 @@ impl<F: Float> Limits<F> {
                 scales.fill(F::one());
             } else {
                 for (scale, &loss) in scales.iter_mut().zip(losses) {
-                    *scale = self.clip(loss).scale;
+                    *scale = self.scale_in_row(loss);
                 }
             }
         }
     }
+}
 
-    /// The sums, or under [`NonFinite::Reject`] what is left of a batch with a loss that is not finite: nothing.
-    fn refuse_or(&self, sums: BatchSums<F>, clipped: &mut [F], scales: &mut [F]) -> BatchSums<F> {
-        if self.non_finite == NonFinite::Skip || sums.non_finite == 0 {
-            return sums;
+/// The losses of a batch, and the place for their clipped values.
+pub(crate) enum Losses<'a, F> {
+    Apart { losses: &'a [F], clipped: &'a mut [F] },
+    InPlace(&'a mut [F]),
+}
+
+impl<F> Losses<'_, F> {
+    fn values(&self) -> &[F] {
+        match self {
+            Self::Apart { losses, .. } => losses,
+            Self::InPlace(losses) => losses,
         }
-        clipped.fill(F::zero());
-        scales.fill(F::zero());
-        BatchSums { non_finite: sums.non_finite, ..BatchSums::default() }
+    }
+
+    fn clipped(&mut self) -> &mut [F] {
+        match self {
+            Self::Apart { clipped, .. } => clipped,
+            Self::InPlace(losses) => losses,
+        }
     }
 }
 
-/// Merges the sums of the blocks of `len` losses.
-fn merge_pairwise<F: Float>(mut blocks: impl Iterator<Item = BatchSums<F>>, len: usize) -> BatchSums<F> {
-    let block_count = len / BLOCK + usize::from(len % BLOCK != 0);
-    let levels = block_count.next_power_of_two().trailing_zeros();
-    merge_tree(&mut blocks, levels).unwrap_or_default()
+/// A batch that is being clipped.
+struct Batch<'a, F> {
+    limits: &'a Limits<F>,
+    losses: Losses<'a, F>,
+    scales: &'a mut [F],
+    /// Index of the first loss that is not yet clipped.
+    next: usize,
+    /// Whether a loss of the block before was clipped.
+    is_clipping: bool,
 }
 
-/// Merges the next 2^levels blocks, or those that are left; `None` if none is.
-fn merge_tree<F: Float>(
-    blocks: &mut impl Iterator<Item = BatchSums<F>>,
-    levels: u32,
-) -> Option<BatchSums<F>> {
-    if levels == 0 {
-        return blocks.next();
+impl<F: Float> Batch<'_, F> {
+    /// Clips the next 2^levels blocks, or those that are left, and merges their sums pairwise; `None` if none is left.
+    fn clip_tree(&mut self, levels: u32) -> Option<BatchSums<F>> {
+        if levels == 0 {
+            return self.clip_block();
+        }
+        let mut sums = self.clip_tree(levels - 1)?;
+        if let Some(right) = self.clip_tree(levels - 1) {
+            sums.merge(&right);
+        }
+        Some(sums)
     }
-    let mut sums = merge_tree(blocks, levels - 1)?;
-    if let Some(right) = merge_tree(blocks, levels - 1) {
-        sums.merge(&right);
+
+    fn clip_block(&mut self) -> Option<BatchSums<F>> {
+        let losses = self.losses.values();
+        let place = self.next..losses.len().min(self.next.saturating_add(BLOCK));
+        let block = losses.get(place.clone()).filter(|block| !block.is_empty())?;
+        self.next = place.end;
+        let sums = sum_block(self.limits, block, self.is_clipping);
+        self.is_clipping = sums.clipped > 0;
+        self.limits.write_scales(block, &sums, room(self.scales, &place));
+        if let Losses::Apart { losses, clipped } = &mut self.losses {
+            let block = losses.get(place.clone()).unwrap_or_default();
+            for (clipped, &loss) in room(clipped, &place).iter_mut().zip(block) {
+                *clipped = loss;
+            }
+        }
+        self.limits.clip_values(room(self.losses.clipped(), &place), &sums);
+        Some(sums)
     }
-    Some(sums)
+}
+
+/// What there is of a place in a buffer that may be shorter.
+fn room<'a, F>(buffer: &'a mut [F], place: &Range<usize>) -> &'a mut [F] {
+    let end = place.end.min(buffer.len());
+    buffer.get_mut(place.start..end).unwrap_or_default()
 }

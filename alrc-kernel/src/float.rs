@@ -79,8 +79,17 @@ pub trait Float:
     }
 }
 
-mod sealed {
-    pub trait Sealed {}
+pub(crate) mod sealed {
+    use core::ops::BitOr;
+
+    /// For loops that are to become vector instructions.
+    pub trait Sealed {
+        /// A word as wide as the number, where that is known.
+        type Mask: Copy + Default + PartialEq + BitOr<Output = Self::Mask>;
+
+        /// 0 unless the number, or a NaN that is taken for one, is above `bound`, which is not negative.
+        fn mask_above(self, bound: Self) -> Self::Mask;
+    }
 }
 
 #[cfg(not(feature = "num-traits"))]
@@ -88,8 +97,19 @@ mod primitive {
     use super::{sealed::Sealed, Float};
 
     macro_rules! implement {
-        ($float:ident, $libm_sqrt:ident, $moment_bound:expr) => {
-            impl Sealed for $float {}
+        ($float:ident, $integer:ident, $libm_sqrt:ident, $moment_bound:expr, $is_above:expr) => {
+            impl Sealed for $float {
+                type Mask = $integer;
+
+                #[inline(always)]
+                fn mask_above(self, bound: Self) -> $integer {
+                    if $is_above(self, bound) {
+                        !0
+                    } else {
+                        0
+                    }
+                }
+            }
 
             impl Float for $float {
                 fn zero() -> Self {
@@ -142,8 +162,12 @@ mod primitive {
         };
     }
 
-    implement!(f32, sqrtf, 1.441_151_8e17);
-    implement!(f64, sqrt, 1.047_484_994_526_765_3e152);
+    // Numbers that are not negative are in the order of their bits, and others have the sign bit. A processor can compare
+    // twice as many integers of 32 bits at a time as floats, but SSE2 has no comparison of those of 64.
+    implement!(f32, i32, sqrtf, 1.441_151_8e17, |number: f32, bound: f32| {
+        number.to_bits() as i32 > bound.to_bits() as i32
+    });
+    implement!(f64, i64, sqrt, 1.047_484_994_526_765_3e152, |number, bound| number > bound);
 }
 
 #[cfg(feature = "num-traits")]
@@ -151,7 +175,13 @@ mod any {
     use super::{sealed::Sealed, Float};
     use core::fmt::Debug;
 
-    impl<T: num_traits::Float + Debug> Sealed for T {}
+    impl<T: num_traits::Float + Debug> Sealed for T {
+        type Mask = bool;
+
+        fn mask_above(self, bound: Self) -> bool {
+            self > bound
+        }
+    }
 
     impl<T: num_traits::Float + Debug> Float for T {
         fn zero() -> Self {

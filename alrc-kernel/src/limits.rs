@@ -75,18 +75,42 @@ impl<F: Float> Limits<F> {
         if self.contains(loss) {
             Clipped { loss, scale: F::one() }
         } else if loss.is_finite() {
-            let limit = if loss > self.upper { self.upper } else { self.lower };
+            let limit = self.nearest(loss);
             Clipped { loss: limit, scale: self.scale(loss, limit) }
         } else {
             Clipped { loss: F::zero(), scale: F::zero() }
         }
     }
 
+    /// The scale that [`clip`](Self::clip) gives, divided whether needed or not: no branch keeps a loop over losses from
+    /// being compiled to vector instructions.
+    #[inline]
+    pub(crate) fn scale_in_row(&self, loss: F) -> F {
+        let of_finite = self.scale(loss, self.nearest(loss));
+        let of_outside = if loss.is_finite() { of_finite } else { F::zero() };
+        if self.contains(loss) {
+            F::one()
+        } else {
+            of_outside
+        }
+    }
+
+    /// The limit to which a loss outside is moved.
+    fn nearest(&self, loss: F) -> F {
+        if loss > self.upper {
+            self.upper
+        } else {
+            self.lower
+        }
+    }
+
     /// The scale of the gradient of a finite loss that was moved to a limit.
+    #[inline]
     fn scale(&self, loss: F, limit: F) -> F {
-        let is_ratio = self.scaling == Scaling::Ratio && limit > F::zero() && loss > F::zero();
-        let scale = if is_ratio { limit / loss } else { (limit - self.mean) / (loss - self.mean) };
+        let is_ratio = self.scaling == Scaling::Ratio && (limit > F::zero()) & (loss > F::zero());
+        let origin = if is_ratio { F::zero() } else { self.mean };
+        let scale = (limit - origin) / (loss - origin);
         // Rounding alone could pass 1, and division by a difference that a processor flushes to zero gives NaN.
-        scale.at_most(if is_ratio && loss < limit { F::from_f64(MAX_SCALE) } else { F::one() })
+        scale.at_most(if is_ratio & (loss < limit) { F::from_f64(MAX_SCALE) } else { F::one() })
     }
 }

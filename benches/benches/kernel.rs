@@ -1,16 +1,19 @@
 //! The kernel: a step beside the published rule's, and a batch beside a copy of the same bytes.
 //!
-//! Every benchmark first checks that what it times gives the right answer.
+//! Every benchmark first checks that what it times gives the right answer. Batches take turns with the copy.
 #![allow(missing_docs, reason = "criterion's macro makes an undocumented function")]
 
 use std::hint::black_box;
 
-use alrc_kernel::{Alrc, Config, Float};
+use alrc_kernel::{Alrc, Clipped, Config, Float};
 use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group};
 
+#[path = "support/alternation.rs"]
+mod alternation;
 #[path = "../../alrc-kernel/tests/support/published.rs"]
 mod published;
+use alternation::alternate;
 use published::Published;
 
 /// Losses in a batch: 4 MiB in f32.
@@ -27,23 +30,30 @@ fn step(criterion: &mut Criterion) {
         let is_clipped = factor > 1.0;
         step_of::<f32>(&mut group, &format!("f32/{name}"), &losses, is_clipped);
         step_of::<f64>(&mut group, &format!("f64/{name}"), &losses, is_clipped);
-        let mut published = Published::new();
-        assert_eq!(published.step(losses[0] as f32).1 < 1.0, is_clipped);
-        group.bench_function(format!("published_f32/{name}"), |bencher| {
-            bencher.iter(|| losses.iter().map(|&loss| published.step(black_box(loss as f32)).1).sum::<f32>());
-        });
+        let steps = || {
+            let mut published = Published::new();
+            losses
+                .iter()
+                .map(|&loss| published.step(black_box(loss as f32)).1)
+                .filter(|&scale| scale < 1.0)
+                .count()
+        };
+        assert_eq!(steps(), if is_clipped { STEPS } else { 0 });
+        group.bench_function(format!("published_f32/{name}"), |bencher| bencher.iter(steps));
     }
     group.finish();
 }
 
 fn step_of<F: Float>(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, losses: &[f64], is_clipped: bool) {
-    let mut alrc = Alrc::new(Config::<F>::default()).expect("defaults are valid");
+    let fresh = Alrc::new(Config::<F>::default()).expect("defaults are valid");
     let losses: Vec<F> = losses.iter().map(|&loss| F::from_f64(loss)).collect();
-    assert_eq!(alrc.step(losses[0]).scale < F::one(), is_clipped);
-    group.bench_function(name, |bencher| {
-        bencher.iter(|| losses.iter().fold(F::zero(), |sum, &loss| sum + alrc.step(black_box(loss)).scale));
-    });
-    assert!(alrc.std_dev() >= F::zero() && alrc.limits().upper().is_finite());
+    // Each time from the start: in the long run the limit would rise above any losses.
+    let steps = || {
+        let mut alrc = fresh;
+        losses.iter().filter(|&&loss| alrc.step(black_box(loss)).scale < F::one()).count()
+    };
+    assert_eq!(steps(), if is_clipped { STEPS } else { 0 });
+    group.bench_function(name, |bencher| bencher.iter(steps));
 }
 
 /// Losses of which about one in `one_in` is far above the others, in no regular order; none for 0.
@@ -58,65 +68,41 @@ fn losses<F: Float>(one_in: u64) -> Vec<F> {
     (0..BATCH).map(|_| loss()).collect()
 }
 
-fn copies(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("batch_f32");
-    group.throughput(Throughput::Elements(BATCH as u64));
-    let source = losses::<f32>(0);
-    let (mut first, mut second) = (source.clone(), source.clone());
-    group.bench_function("copy", |bencher| {
-        bencher.iter(|| black_box(&mut first).copy_from_slice(black_box(&source)));
-    });
-    group.bench_function("copy_twice", |bencher| {
-        bencher.iter(|| {
-            black_box(&mut first).copy_from_slice(black_box(&source));
-            black_box(&mut second).copy_from_slice(black_box(&source));
-        });
-    });
-    group.finish();
-}
-
-fn batch_f32(criterion: &mut Criterion) {
-    batch::<f32>(criterion, "batch_f32");
-}
-
-fn batch_f64(criterion: &mut Criterion) {
-    batch::<f64>(criterion, "batch_f64");
-}
-
-fn batch<F: Float>(criterion: &mut Criterion, name: &str) {
-    let mut group = criterion.benchmark_group(name);
-    group.throughput(Throughput::Elements(BATCH as u64));
-    for (name, one_in) in [("unclipped", 0), ("clipped_1_in_1000", 1_000), ("clipped_1_in_4", 4)] {
+/// A batch, with each choice of what is written, beside a copy of as many bytes as the losses have.
+fn batch<F: Float>(float: &str) {
+    println!("\na batch of 2^20 {float} losses: median (quartiles) in microseconds");
+    for (name, one_in) in [("none", 0), ("1 in 1000", 1_000), ("1 in 4", 4)] {
         let losses = losses::<F>(one_in);
-        let (mut clipped, mut scales) = (losses.clone(), losses.clone());
+        let [mut clipped, mut scales, mut copy] = [losses.clone(), losses.clone(), losses.clone()];
         let fresh = Alrc::new(Config::<F>::default()).expect("defaults are valid");
-        let mut check = fresh;
-        check.step_batch(&losses, &mut clipped, &mut scales);
-        let expected = losses.iter().map(|&loss| fresh.limits().clip(loss));
-        assert!(
-            expected
-                .eq(clipped.iter().zip(&scales).map(|(&loss, &scale)| alrc_kernel::Clipped { loss, scale }))
-        );
+        fresh.clone().step_batch(&losses, &mut clipped, &mut scales);
+        let results = clipped.iter().zip(&scales).map(|(&loss, &scale)| Clipped { loss, scale });
+        assert!(losses.iter().map(|&loss| fresh.limits().clip(loss)).eq(results));
 
-        let mut alrc = fresh;
-        group.bench_function(format!("clipped/{name}"), |bencher| {
-            bencher.iter(|| black_box(alrc.step_batch(black_box(&losses), black_box(&mut clipped), &mut [])));
-        });
-        group.bench_function(format!("clipped_and_scales/{name}"), |bencher| {
-            bencher.iter(|| {
-                black_box(alrc.step_batch(
-                    black_box(&losses),
-                    black_box(&mut clipped),
-                    black_box(&mut scales),
-                ))
-            });
-        });
-        group.bench_function(format!("sums/{name}"), |bencher| {
-            bencher.iter(|| black_box(alrc.step_batch(black_box(&losses), &mut [], &mut [])));
-        });
+        let [mut sums_only, mut clipped_only, mut both] = [fresh; 3];
+        let (mut clipped_again, losses) = (clipped.clone(), &losses);
+        let [copied, sums, clipped, scales] = alternate(
+            50,
+            [
+                &mut || black_box(&mut copy).copy_from_slice(black_box(losses)),
+                &mut || _ = black_box(sums_only.step_batch(black_box(losses), &mut [], &mut [])),
+                &mut || _ = black_box(clipped_only.step_batch(black_box(losses), &mut clipped, &mut [])),
+                &mut || _ = black_box(both.step_batch(black_box(losses), &mut clipped_again, &mut scales)),
+            ],
+        );
+        assert!(sums_only == clipped_only && sums_only == both);
+        copied.print("copy_from_slice", 1e3, None);
+        for (times, written) in [(sums, "nothing"), (clipped, "clipped"), (scales, "clipped and scales")] {
+            times.print(&format!("clipped: {name}; written: {written}"), 1e3, Some(("the copy", &copied)));
+        }
     }
-    group.finish();
 }
 
-criterion_group!(benches, step, copies, batch_f32, batch_f64);
-criterion_main!(benches);
+criterion_group!(steps, step);
+
+fn main() {
+    steps();
+    Criterion::default().configure_from_args().final_summary();
+    batch::<f32>("f32");
+    batch::<f64>("f64");
+}

@@ -6,9 +6,10 @@
     python3 benches/vs_pytorch.py --simd avx2 portable --batches 16
 
 Needs a Python with torch; installs nothing. For each batch size PyTorch, which chooses its instructions itself, and
-alrc-train on each instruction set of `--simd` take turns, `--rounds` times, and never run at once. A figure is the median over rounds of images a second, and of each round's ratio; the ratios' range
-says how steady the machine was. PyTorch does what alrc-train does in a step: bilinear resampling down and up,
-forward, loss, backward, Adam; channels_last, float32. It is spared the reading of records and the augmentation.
+alrc-train on each instruction set of `--simd` take turns, `--rounds` times, and never run at once. A figure is the
+median over rounds of images a second, and of each round's ratio; the ratios' range says how steady the machine was.
+PyTorch does what alrc-train does in a step: bilinear resampling down and up, forward, loss, backward, Adam;
+channels_last, float32. It is spared the reading of records and the augmentation.
 alrc-train reports the median over steps, the first five left out; so does this script for PyTorch.
 """
 

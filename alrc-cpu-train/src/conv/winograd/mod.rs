@@ -33,8 +33,9 @@
 //! Pieces are claimed by whichever thread is free. In the passes over images no value depends on how tiles are grouped,
 //! so bands may be smaller where there are many threads; in the gradient of the weights a piece is a frequency and a
 //! panel of outputs, which sums over tiles in their order. So the bits do not depend on the number of threads, nor does
-//! the memory, but for a band's scratch a thread (0.8 MB at 128 channels). With 64 threads and AVX-512 a layer of 128 channels has
-//! 144 pieces in the weights' gradient, and 8 an image elsewhere: enough at batches of 8 and more, idle threads at 1.
+//! the memory, but for a band's scratch a thread (0.8 MB at 128 channels). With 64 threads and AVX-512 a layer of 128
+//! channels has 144 pieces in the weights' gradient, and 8 an image elsewhere: enough at batches of 8 and more, idle
+//! threads at 1.
 
 mod gradient;
 mod grid;

@@ -13,7 +13,8 @@ use crate::data::BUILTIN;
 use crate::data::fetch::{self, URL};
 use crate::data::preview::contact_sheet;
 use crate::data::verify::{ArchiveId, Checksum, Evidence, PUBLISHED, Verified, parse_checksum, verify};
-use crate::experiment::run::{RunError, load, save};
+use crate::experiment::files::save;
+use crate::experiment::run::{RunError, load};
 use crate::record::progress::Board;
 use crate::record::samples::Sheet;
 

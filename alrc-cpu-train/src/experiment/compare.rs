@@ -1,10 +1,10 @@
 //! One setting with and without clipping, on the same seeds and data.
 
-use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::files::{read_toml, save, save_toml, unwritable};
 use super::grid::GridRun;
 use super::run::{self, RunError};
 use super::sweep::{Datasets, Outcome, Swept, share_threads, sweep};
@@ -51,15 +51,7 @@ pub struct Compared {
 impl Comparison {
     /// The comparison in `directory`; none where there is none.
     pub fn read(directory: &Path) -> Result<Option<Self>, RunError> {
-        let path = directory.join(DESCRIPTION);
-        let problem = |problem: String| RunError::Config { path: path.clone(), problem };
-        let text = match std::fs::read_to_string(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            read => read.map_err(|error| problem(error.to_string()))?,
-        };
-        let comparison: Self = toml::from_str(&text).map_err(|error| problem(error.to_string()))?;
-        comparison.options.validate().map_err(|error| problem(error.to_string()))?;
-        Ok(Some(comparison))
+        read_toml(&directory.join(DESCRIPTION), |found: &Self| found.options.validate())
     }
 
     /// Trains the runs, as many side by side as there are threads, and writes their files, `curves.svg` and
@@ -80,7 +72,8 @@ impl Comparison {
         let datasets = Datasets::default();
         // Data that cannot be read are refused before anything is written; the first runs use what is read here.
         let _first = datasets.load(&self.options)?;
-        self.save(directory)?;
+        std::fs::create_dir_all(directory).map_err(unwritable(directory))?;
+        save_toml(&directory.join(DESCRIPTION), self)?;
 
         let jobs = self.options.threads.min(runs.len());
         let runs = share_threads(runs, jobs);
@@ -91,8 +84,8 @@ impl Comparison {
         }
         if !trained.is_empty() {
             let figure = Figure { panels: panels(&trained), columns: 1, panel_size: PANEL };
-            run::save(&directory.join("curves.svg"), figure.svg()?.as_bytes())?;
-            run::save(&directory.join("curves.png"), &figure.png()?)?;
+            save(&directory.join("curves.svg"), figure.svg()?.as_bytes())?;
+            save(&directory.join("curves.png"), &figure.png()?)?;
         }
         Ok(trained.into_iter().map(Trained::compared).collect())
     }
@@ -109,14 +102,6 @@ impl Comparison {
             })
         });
         configs.map(|config| GridRun { name: name(&config), config }).collect()
-    }
-
-    fn save(&self, directory: &Path) -> Result<(), RunError> {
-        let path = directory.join(DESCRIPTION);
-        let unwritable = |source| RunError::Unwritable { path: path.clone(), source };
-        std::fs::create_dir_all(directory).map_err(unwritable)?;
-        let toml = toml::to_string(self).map_err(io::Error::other).map_err(unwritable)?;
-        run::save(&path, format!("# alrc-train {}\n{toml}", env!("CARGO_PKG_VERSION")).as_bytes())
     }
 }
 

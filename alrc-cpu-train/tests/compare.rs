@@ -6,6 +6,7 @@ mod program;
 use std::fs;
 use std::process::{Command, Stdio};
 
+use alrc_cpu_train::files::DirectoryLock;
 use program::{QUICK, alrc_train, assert_refused, directory, write_data};
 
 #[test]
@@ -97,20 +98,76 @@ fn a_disturbed_comparison_equals_an_undisturbed_one() {
 #[test]
 fn a_comparison_is_not_overwritten_nor_mixed() {
     let directory = directory();
+    let at = |name: &str| directory.path().join(name);
+    write_data(directory.path(), "data", 5);
+    write_data(directory.path(), "other", 4);
     let compare = |arguments: &[&str]| {
-        let options = ["compare", "--width", "2", "--steps", "2", "--seeds", "1"];
+        let options = ["compare", "--data", "data", "--width", "2", "--steps", "4", "--seeds", "2"];
+        alrc_train(directory.path(), &[&options[..], &["--out", "out"], arguments].concat())
+    };
+    compare(&[]).assert().success();
+    let before = fs::read(at("out/compare.toml")).unwrap();
+    let refuses = |arguments: &[&str], parts: &[&str]| {
+        assert_refused(compare(arguments), &at("out"), parts);
+        assert!(fs::read(at("out/compare.toml")).unwrap() == before, "compare.toml was changed");
+    };
+    refuses(&[], &["'out'", "already holds", "--resume"]);
+    refuses(&["--width", "4"], &["'out'", "already holds"]);
+    let other_options = [
+        ["--learning-rate 0.002", "--learning-rate 0.1"],
+        // These two are in the names of the runs, which are not there yet.
+        ["--num-stddev 2", "--num-stddev 3"],
+        ["--seed 0", "--seed 1"],
+        // Less than there is.
+        ["--steps 4", "--steps 3"],
+        ["--seeds 2", "--seeds 1"],
+    ];
+    for [made_with, wanted] in other_options {
+        let arguments: Vec<_> = ["--resume"].into_iter().chain(wanted.split(' ')).collect();
+        refuses(&arguments, &[&format!("out was made with {made_with}, not {wanted};")]);
+    }
+    // All runs are finished, and one that is not there yet would be added.
+    let other_images = ["--data other", "not those of '--data data'", "with which out was begun"];
+    let other = ["--resume", "--data", "other"];
+    refuses(&[&other[..], &["--seeds", "3"]].concat(), &other_images);
+    // A run is not finished.
+    fs::remove_file(at("out/seed-1-unclipped/summary.json")).unwrap();
+    refuses(&other, &other_images);
+    // The same place, with an image more.
+    fs::rename(at("data"), at("former")).unwrap();
+    write_data(directory.path(), "data", 6);
+    refuses(&["--resume", "--seeds", "3"], &["--data data", "have changed since out was begun"]);
+    // The same images elsewhere.
+    compare(&["--resume", "--data", "former"]).assert().success();
+    let description = fs::read_to_string(at("out/compare.toml")).unwrap();
+    assert!(description.contains("data = \"former\""), "{description}");
+
+    let nowhere = alrc_train(directory.path(), &["compare", "--resume"]);
+    assert_refused(nowhere, directory.path(), &["--resume", "--out DIR"]);
+}
+
+#[test]
+fn two_processes_do_not_share_a_comparison() {
+    let directory = directory();
+    write_data(directory.path(), "data", 5);
+    let compare = |arguments: &[&str]| {
+        let options = ["compare", "--data", "data", "--width", "2", "--steps", "2", "--out", "out"];
         alrc_train(directory.path(), &[&options, arguments].concat())
     };
-    compare(&["--out", "out"]).assert().success();
-    let description = || fs::read(directory.path().join("out/compare.toml")).unwrap();
-    let before = description();
-    assert_refused(compare(&["--out", "out"]), directory.path(), &["'out'", "already holds", "--resume"]);
-    let other = compare(&["--out", "out", "--width", "4"]);
-    assert_refused(other, directory.path(), &["'out'", "already holds"]);
-    let other = compare(&["--out", "out", "--resume", "--learning-rate", "0.1"]);
-    assert_refused(other, directory.path(), &["--learning-rate 0.002", "not --learning-rate 0.1"]);
-    assert!(description() == before);
-    assert_refused(compare(&["--resume"]), directory.path(), &["--resume", "--out DIR"]);
+    let out = directory.path().join("out");
+    fs::create_dir(&out).unwrap();
+    let lock = DirectoryLock::acquire(&out).unwrap().unwrap();
+    for arguments in [&[][..], &["--resume"]] {
+        assert_refused(compare(arguments), &out, &["'out'", "another process is training there"]);
+    }
+    drop(lock);
+    compare(&["--seeds", "1"]).assert().success();
+    let lock = DirectoryLock::acquire(&out).unwrap().unwrap();
+    let before = fs::read(out.join("compare.toml")).unwrap();
+    assert_refused(compare(&["--resume", "--seeds", "2"]), &out, &["'out'", "another process"]);
+    assert!(fs::read(out.join("compare.toml")).unwrap() == before);
+    drop(lock);
+    compare(&["--resume", "--seeds", "2"]).assert().success();
 }
 
 /// Whoever compares for a few steps with the published start learns why both curves are the same.

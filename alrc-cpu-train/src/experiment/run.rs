@@ -242,22 +242,27 @@ impl Run {
                 stop.ask(signal);
                 return Ok(Ending::Interrupted);
             }
-            let _step = debug_span!("step").entered();
-            let record = self.trainer.try_step()?;
-            let recording = debug_span!("recording").entered();
-            self.statistics.step(&record);
-            if let Some(files) = &mut self.files {
-                files.record(&record)?;
-            }
+            let record = self.step()?;
             if let Some(progress) = &mut progress {
                 progress.step(&record);
             }
             observe(&record);
-            drop(recording);
             if self.trainer.step.is_multiple_of(checkpoint_every) && self.trainer.step < steps {
                 self.save_checkpoint()?;
             }
         }
+    }
+
+    /// One step, and what is recorded of it.
+    fn step(&mut self) -> Result<StepRecord, RunError> {
+        let _step = debug_span!("step").entered();
+        let record = self.trainer.try_step()?;
+        let _recording = debug_span!("recording").entered();
+        self.statistics.step(&record);
+        if let Some(files) = &mut self.files {
+            files.record(&record)?;
+        }
+        Ok(record)
     }
 
     fn save_checkpoint(&mut self) -> Result<(), RunError> {

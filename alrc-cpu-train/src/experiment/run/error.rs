@@ -31,24 +31,24 @@ pub enum RunError {
     /// Another process writes to the directory.
     #[error("invalid value '{0}' for '--out': another process is training there; wait for it, or stop it")]
     Locked(PathBuf),
-    /// The directory holds a run of another configuration.
+    /// The directory holds a run, or a comparison, of another configuration.
     #[error(
-        "{directory} holds a run with {made_with}, not {wanted}; leave that option out, or choose another --out"
+        "{directory} was made with {made_with}, not {wanted}; leave that option out, or choose another --out"
     )]
     OtherRun {
-        /// Directory of the run.
+        /// Which directory.
         directory: PathBuf,
-        /// Option and value of the run that is there.
+        /// Option and value of what is there.
         made_with: String,
         /// Option and value that were asked for.
         wanted: String,
     },
-    /// The directory holds a run that began with other images.
+    /// The directory holds a run, or a comparison, that began with other images.
     #[error("{}", other_data(directory, began_with, given, checksums))]
     OtherData {
-        /// Directory of the run.
+        /// Which directory.
         directory: PathBuf,
-        /// `--data` of the run that is there.
+        /// `--data` of what is there.
         began_with: String,
         /// `--data` that was asked for.
         given: String,
@@ -127,16 +127,16 @@ impl RunError {
 
 fn other_data(directory: &Path, began_with: &str, given: &str, (there, here): &(u32, u32)) -> String {
     let directory = directory.display();
-    let remedy = "choose another --out to begin a new run";
+    let remedy = "choose another --out to begin anew";
     if began_with == given {
         format!(
-            "the images of '--data {given}' have changed since the run in {directory} began (CRC-32 {there:08x}, now \
+            "the images of '--data {given}' have changed since {directory} was begun (CRC-32 {there:08x}, now \
              {here:08x}); put the former back, or {remedy}"
         )
     } else {
         format!(
-            "the images of '--data {given}' are not those of '--data {began_with}', with which the run in {directory} \
-             began (CRC-32 {here:08x}, not {there:08x}); leave --data out or give the same images, or {remedy}"
+            "the images of '--data {given}' are not those of '--data {began_with}', with which {directory} was begun \
+             (CRC-32 {here:08x}, not {there:08x}); give '--data {began_with}', or the same images, or {remedy}"
         )
     }
 }

@@ -31,6 +31,18 @@ fn run_leaves_its_files() {
     image::open(out.join("samples.png")).unwrap();
 }
 
+/// The phases of steps are told at the end; other messages do not stand in one.
+#[test]
+fn phases_are_told_apart_from_messages() {
+    let directory = directory();
+    let output = run(directory.path(), &["--out", "out", "--log-level", "debug"]).output().unwrap();
+    let messages = String::from_utf8(output.stderr).unwrap();
+    let told = |message: &str| messages.lines().any(|line| line.trim_start().starts_with(message));
+    for message in ["INFO run: step 12/12", "DEBUG a step: ", "DEBUG recording: ", "DEBUG backward: "] {
+        assert!(told(message), "no '{message}' in: {messages}");
+    }
+}
+
 #[test]
 fn config_file_repeats_a_run() {
     let directory = directory();

@@ -132,7 +132,8 @@ impl Verify {
         if data == BUILTIN {
             let problem =
                 "these images are made up anew whenever they are needed; there is nothing to verify";
-            return Err(Failure::Usage(format!("invalid value '{BUILTIN}' for '--data': {problem}")));
+            let argument = if self.source.data.is_some() { "--data" } else { "DIR|FILE" };
+            return Err(Failure::Usage(format!("invalid value '{BUILTIN}' for '{argument}': {problem}")));
         }
         let data = Path::new(data);
         print(data, &verify(data)?, self.json)

@@ -1,6 +1,6 @@
 //! `--log-level debug`: what share of the time of training steps each of their phases takes.
 //!
-//! The phases are the spans of that level, of which one, [`STEP`], holds all others. Below that level they cost nothing.
+//! The phases are the spans of that level, of which one, [`STEP`], holds all others; below that level they cost nothing.
 //! The arithmetic of a step has phases of its own on the processor alone; that of other backends is in the rest.
 
 use std::collections::BTreeMap;

@@ -66,8 +66,8 @@ impl Comparison {
 
     /// Trains the runs, as many side by side as there are threads, and writes their files, `curves.svg` and
     /// `curves.png` to `directory`. What is there is finished, not done again, with `resume`, and an error without.
-    /// An error, before anything is written, if that is another comparison, has more seeds or steps or other images, or
-    /// if another process is at work there.
+    /// An error, before anything is written, if it is another comparison, has more seeds or steps or other images, or if
+    /// another process is at work there.
     ///
     /// Returns the runs that have been begun.
     pub fn carry_out(&self, directory: &Path, resume: bool, stop: &Stop) -> Result<Vec<Compared>, RunError> {

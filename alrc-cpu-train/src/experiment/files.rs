@@ -1,4 +1,4 @@
-//! Files of experiments, with errors that name them: pictures and summaries, and TOML below a line that names the program.
+//! Files of experiments, with errors that name them; TOML stands below a line that names the program.
 
 use std::io;
 use std::path::Path;

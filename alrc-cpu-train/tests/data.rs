@@ -457,7 +457,11 @@ fn verify_says_what_it_does_not_know() {
         assert!(output.status.success() && text.contains("no checksum to compare with"), "{text}");
     }
     assert_fails(alrc_train(directory.path(), &["data", "verify", "absent"]), 2, &["absent"]);
-    assert_fails(alrc_train(directory.path(), &["data", "verify", "builtin"]), 2, &["nothing to verify"]);
+    let by_place: [(&[&str], &str); 2] = [(&["builtin"], "'DIR|FILE'"), (&["--data", "builtin"], "'--data'")];
+    for (place, argument) in by_place {
+        let verify = alrc_train(directory.path(), &[&["data", "verify"], place].concat());
+        assert_fails(verify, 2, &[&format!("'builtin' for {argument}"), "nothing to verify"]);
+    }
     let twice = alrc_train(directory.path(), &["data", "verify", "data", "--data", "data"]);
     assert_fails(twice, 2, &["--data", "cannot be used with"]);
 }

@@ -166,7 +166,12 @@ fn another_run_is_not_continued() {
         (&["--num-stddev", "off"], &["--num-stddev 3", "not --num-stddev off"]),
         (
             &["--data", "other", "--steps", "20"],
-            &["--data other", "not those of '--data data'", "leave --data out", "--out"],
+            &[
+                "--data other",
+                "not those of '--data data'",
+                "give '--data data', or the same images",
+                "--out",
+            ],
         ),
     ];
     for (arguments, parts) in cases {

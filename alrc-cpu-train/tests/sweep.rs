@@ -189,6 +189,11 @@ fn a_sweep_tells_its_cost() {
 
     sweep(&[]);
     assert_eq!(plan(), ([8, 8, 0, 160, 240, 0], Some(0.0)));
+    // After its last step a run still has its summary to write.
+    fs::remove_file(directory.path().join(begun).join("summary.json")).unwrap();
+    assert_eq!(plan().0, [8, 7, 1, 160, 240, 0]);
+    sweep(&[]);
+    assert_eq!(plan().0, [8, 8, 0, 160, 240, 0]);
     let message = sweep(&[]);
     assert!(message.contains("8 finished, 0 begun, 0 images left"), "{message}");
 }

@@ -108,8 +108,8 @@ fn warn_if_nothing_clipped(runs: &[Compared], options: &Config, directory: &Path
     warn!(
         "no loss was clipped, so that both runs of each pair are the same: no loss came above the limit, the running \
          mean plus {n} standard deviations. {start}. To see clipping, give more --steps, --mu1-start and --mu2-start \
-         that suit the losses (`alrc-train replay {} --num-stddev {n} --decay {decay}` suggests them) or --warm-up 20 instead of them, or a lower \
-         --num-stddev",
+         that suit the losses (`alrc-train replay {} --num-stddev {n} --decay {decay}` suggests them) or --warm-up 20 \
+         instead of them, or a lower --num-stddev",
         directory.join(format!("seed-{}-unclipped", options.seed)).join("losses.csv").display()
     );
 }

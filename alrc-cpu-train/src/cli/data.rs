@@ -13,7 +13,8 @@ use crate::data::BUILTIN;
 use crate::data::fetch::{self, URL};
 use crate::data::preview::contact_sheet;
 use crate::data::verify::{ArchiveId, Checksum, Evidence, PUBLISHED, Verified, parse_checksum, verify};
-use crate::experiment::run::{RunError, load, save};
+use crate::experiment::files::save;
+use crate::experiment::run::{RunError, load};
 use crate::record::progress::Board;
 use crate::record::samples::Sheet;
 
@@ -131,7 +132,8 @@ impl Verify {
         if data == BUILTIN {
             let problem =
                 "these images are made up anew whenever they are needed; there is nothing to verify";
-            return Err(Failure::Usage(format!("invalid value '{BUILTIN}' for '--data': {problem}")));
+            let argument = if self.source.data.is_some() { "--data" } else { "DIR|FILE" };
+            return Err(Failure::Usage(format!("invalid value '{BUILTIN}' for '{argument}': {problem}")));
         }
         let data = Path::new(data);
         print(data, &verify(data)?, self.json)

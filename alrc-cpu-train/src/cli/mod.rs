@@ -51,7 +51,8 @@ use crate::signal::Stop;
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// How much to tell on standard error: off, error, warn, info, debug or trace
+    /// How much to tell on standard error: off, error, warn, info, debug or trace; debug adds what share of a step each
+    /// of its phases takes, those of the arithmetic with `--backend cpu` alone
     #[arg(long, global = true, value_name = "LEVEL", default_value = "info")]
     log_level: LevelFilter,
 }

@@ -1,6 +1,7 @@
 //! `--log-level debug`: what share of the time of training steps each of their phases takes.
 //!
-//! The phases are the spans of that level, of which one, [`STEP`], holds all others. At other levels they cost nothing.
+//! The phases are the spans of that level, of which one, [`STEP`], holds all others; below that level they cost nothing.
+//! The arithmetic of a step has phases of its own on the processor alone; that of other backends is in the rest.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

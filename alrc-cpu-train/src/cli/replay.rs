@@ -9,9 +9,10 @@ use clap::Args;
 
 use super::Failure;
 use crate::config::Config;
+use crate::experiment::files::save;
 use crate::experiment::log::Log;
 use crate::experiment::replay::{ClippedWriter, Estimate, Replay as Replayed, ReplayError, replay};
-use crate::experiment::run::{RunError, save};
+use crate::experiment::run::RunError;
 
 /// Bytes that are read at once.
 const BUFFER: usize = 1 << 18;

@@ -30,7 +30,7 @@ pub(super) struct Report {
     json: bool,
 }
 
-/// `NAME-report` beside a directory `NAME`: never in what is read.
+/// `NAME-report` beside a directory `NAME`: never among the files of a run.
 fn beside(directory: &Path) -> Result<PathBuf, Failure> {
     // `.` and the like have no name; the directories that they stand for have one.
     let named = match directory.file_name() {

@@ -1,14 +1,14 @@
 //! One setting with and without clipping, on the same seeds and data.
 
-use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::files::{lock, read_toml, save, save_toml};
 use super::grid::GridRun;
 use super::run::{self, RunError};
 use super::sweep::{Datasets, Outcome, Swept, share_threads, sweep};
-use crate::config::Config;
+use crate::config::{Config, difference};
 use crate::record::summary::{Ending, Summary};
 use crate::report::axis::Axis;
 use crate::report::curves::LossCurve;
@@ -24,13 +24,22 @@ const PANEL: (u32, u32) = (900, 330);
 const DESCRIPTION: &str = "compare.toml";
 
 /// What is compared: runs of one configuration with and without its clipping.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
     /// Pairs of runs, with successive seeds from the configured one on.
     pub seeds: u64,
     /// The configuration of all runs but for seed and clipping; its clipping is on.
     pub options: Config,
+}
+
+/// A comparison as its file tells it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Description {
+    seeds: u64,
+    /// CRC-32 of the images of the first seed.
+    images: u32,
+    options: Config,
 }
 
 /// One of the runs.
@@ -51,37 +60,38 @@ pub struct Compared {
 impl Comparison {
     /// The comparison in `directory`; none where there is none.
     pub fn read(directory: &Path) -> Result<Option<Self>, RunError> {
-        let path = directory.join(DESCRIPTION);
-        let problem = |problem: String| RunError::Config { path: path.clone(), problem };
-        let text = match std::fs::read_to_string(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            read => read.map_err(|error| problem(error.to_string()))?,
-        };
-        let comparison: Self = toml::from_str(&text).map_err(|error| problem(error.to_string()))?;
-        comparison.options.validate().map_err(|error| problem(error.to_string()))?;
-        Ok(Some(comparison))
+        let found = Description::read(directory)?;
+        Ok(found.map(|Description { seeds, options, .. }| Self { seeds, options }))
     }
 
     /// Trains the runs, as many side by side as there are threads, and writes their files, `curves.svg` and
     /// `curves.png` to `directory`. What is there is finished, not done again, with `resume`, and an error without.
+    /// An error, before anything is written, if it is another comparison, has more seeds or steps or other images, or if
+    /// another process is at work there.
     ///
     /// Returns the runs that have been begun.
     pub fn carry_out(&self, directory: &Path, resume: bool, stop: &Stop) -> Result<Vec<Compared>, RunError> {
-        let runs = self.runs();
-        if resume {
-            for run in &runs {
-                run::check_config(&run.config, &directory.join(&run.name))?;
-            }
-        } else if directory.join(DESCRIPTION).exists()
-            || runs.iter().any(|run| is_run(&directory.join(&run.name)))
-        {
-            return Err(RunError::Occupied(directory.to_owned()));
-        }
+        self.check(directory, resume)?;
         let datasets = Datasets::default();
         // Data that cannot be read are refused before anything is written; the first runs use what is read here.
-        let _first = datasets.load(&self.options)?;
-        self.save(directory)?;
+        let first = datasets.load(&self.options)?;
+        let images = first.checksum();
+        let _lock = lock(directory)?;
+        // Again, for what another process may have done since.
+        if let Some(found) = self.check(directory, resume)?
+            && found.images != images
+        {
+            return Err(RunError::OtherData {
+                directory: directory.to_owned(),
+                began_with: found.options.data,
+                given: self.options.data.clone(),
+                checksums: (found.images, images),
+            });
+        }
+        let description = Description { seeds: self.seeds, images, options: self.options.clone() };
+        save_toml(&directory.join(DESCRIPTION), &description)?;
 
+        let runs = self.runs();
         let jobs = self.options.threads.min(runs.len());
         let runs = share_threads(runs, jobs);
         let swept = sweep(runs.clone(), directory, jobs, "compare", &datasets, stop)?;
@@ -91,10 +101,29 @@ impl Comparison {
         }
         if !trained.is_empty() {
             let figure = Figure { panels: panels(&trained), columns: 1, panel_size: PANEL };
-            run::save(&directory.join("curves.svg"), figure.svg()?.as_bytes())?;
-            run::save(&directory.join("curves.png"), &figure.png()?)?;
+            save(&directory.join("curves.svg"), figure.svg()?.as_bytes())?;
+            save(&directory.join("curves.png"), &figure.png()?)?;
         }
         Ok(trained.into_iter().map(Trained::compared).collect())
+    }
+
+    /// The comparison in `directory`, none where there is none; an error if it is not to be resumed, or if this one
+    /// would not continue it.
+    fn check(&self, directory: &Path, resume: bool) -> Result<Option<Description>, RunError> {
+        let runs = self.runs();
+        if !resume {
+            let is_occupied = directory.join(DESCRIPTION).exists()
+                || runs.iter().any(|run| is_run(&directory.join(&run.name)));
+            return if is_occupied { Err(RunError::Occupied(directory.to_owned())) } else { Ok(None) };
+        }
+        let found = Description::read(directory)?;
+        if let Some((made_with, wanted)) = found.as_ref().and_then(|found| found.difference(self)) {
+            return Err(RunError::OtherRun { directory: directory.to_owned(), made_with, wanted });
+        }
+        for run in &runs {
+            run::check_config(&run.config, &directory.join(&run.name))?;
+        }
+        Ok(found)
     }
 
     /// For each seed a run without clipping and one with it.
@@ -110,13 +139,22 @@ impl Comparison {
         });
         configs.map(|config| GridRun { name: name(&config), config }).collect()
     }
+}
 
-    fn save(&self, directory: &Path) -> Result<(), RunError> {
-        let path = directory.join(DESCRIPTION);
-        let unwritable = |source| RunError::Unwritable { path: path.clone(), source };
-        std::fs::create_dir_all(directory).map_err(unwritable)?;
-        let toml = toml::to_string(self).map_err(io::Error::other).map_err(unwritable)?;
-        run::save(&path, format!("# alrc-train {}\n{toml}", env!("CARGO_PKG_VERSION")).as_bytes())
+impl Description {
+    fn read(directory: &Path) -> Result<Option<Self>, RunError> {
+        read_toml(&directory.join(DESCRIPTION), |found: &Self| found.options.validate())
+    }
+
+    /// The first option, here and there, in which `wanted` is not this comparison gone on with: seeds and steps may
+    /// grow, and what determines the results stays.
+    fn difference(&self, wanted: &Comparison) -> Option<(String, String)> {
+        let shrinks = |option, found: u64, wanted: u64| {
+            (wanted < found).then(|| (format!("--{option} {found}"), format!("--{option} {wanted}")))
+        };
+        difference(&self.options.defining(), &wanted.options.defining())
+            .or_else(|| shrinks("seeds", self.seeds, wanted.seeds))
+            .or_else(|| shrinks("steps", self.options.steps, wanted.options.steps))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whole experiments: a run with its files, comparisons of runs, and grids of runs.
 
 pub mod compare;
+pub mod files;
 pub mod grid;
 pub mod log;
 pub mod plan;

@@ -51,10 +51,11 @@ impl Plan {
         for GridRun { name, config } in runs {
             let directory = directory.join(name);
             let steps = run::steps_done(&directory, config.steps);
-            match steps {
-                0 => {}
-                steps if steps == config.steps => plan.finished += 1,
-                _ => plan.begun += 1,
+            // After its last step a run is not finished before its summary is there.
+            if run::finished(&directory, config.steps).is_some() {
+                plan.finished += 1;
+            } else if steps > 0 {
+                plan.begun += 1;
             }
             speeds.extend(Speed::of_finished(&directory, config.steps));
             plan.images_done.push(steps * config.batch_size as u64);

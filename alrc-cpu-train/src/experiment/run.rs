@@ -1,26 +1,26 @@
 //! One training run, with everything that it writes.
 
+mod error;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use thiserror::Error;
+pub use error::RunError;
 use tracing::{Span, debug_span, info, warn};
 
-use crate::backend::BackendError;
+use super::files::{lock, read_toml, save, save_toml, unwritable};
 use crate::checkpoint::{self, CheckpointError};
 use crate::comm::{Communicator, Single, agreement};
 use crate::config::Config;
 use crate::data::cifar10::{self, DataError};
 use crate::data::{BUILTIN, Dataset, synthetic};
-use crate::files::{DirectoryLock, write_atomically};
+use crate::files::DirectoryLock;
 use crate::record::events::{self, EventWriter};
 use crate::record::losses::LossWriter;
 use crate::record::progress::Progress;
 use crate::record::samples;
 use crate::record::summary::{Counters, Ending, Statistics, Summary};
-use crate::report::plots::PlotError;
-use crate::report::runs;
 use crate::signal::Stop;
 use crate::train::{StepRecord, Trainer};
 
@@ -33,136 +33,6 @@ const LOSSES: &str = "losses.csv";
 const SAMPLES: &str = "samples.png";
 const SUMMARY: &str = "summary.json";
 const CHECKPOINTS: &str = "checkpoints";
-
-/// Why a run could not be carried out.
-#[derive(Debug, Error)]
-pub enum RunError {
-    /// See [`DataError`].
-    #[error(transparent)]
-    Data(#[from] DataError),
-    /// Starting parameters cannot be read.
-    #[error("invalid value for '--init': {0}")]
-    Init(CheckpointError),
-    /// A checkpoint cannot be read or written.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    /// The directory holds something else.
-    #[error(
-        "invalid value '{0}' for '--out': it already holds a run; add --resume to continue it, choose another directory, or remove it"
-    )]
-    Occupied(PathBuf),
-    /// Another process writes to the directory.
-    #[error("invalid value '{0}' for '--out': another process is training there; wait for it, or stop it")]
-    Locked(PathBuf),
-    /// The directory holds a run of another configuration.
-    #[error(
-        "{directory} holds a run with {made_with}, not {wanted}; leave that option out, or choose another --out"
-    )]
-    OtherRun {
-        /// Directory of the run.
-        directory: PathBuf,
-        /// Option and value of the run that is there.
-        made_with: String,
-        /// Option and value that were asked for.
-        wanted: String,
-    },
-    /// The directory holds a run that began with other images.
-    #[error("{}", other_data(directory, began_with, given, checksums))]
-    OtherData {
-        /// Directory of the run.
-        directory: PathBuf,
-        /// `--data` of the run that is there.
-        began_with: String,
-        /// `--data` that was asked for.
-        given: String,
-        /// CRC-32 of the images, there and here.
-        checksums: (u32, u32),
-    },
-    /// The directory's configuration cannot be used.
-    #[error("{path}: {problem}; mend it, or choose another --out")]
-    Config {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// There are checkpoints, but none from which the run could go on.
-    #[error(
-        "no checkpoint in {0} can be used (see above); nothing was changed: choose another --out to start anew"
-    )]
-    NoGoodCheckpoint(PathBuf),
-    /// A file cannot be written.
-    #[error("cannot write {path}: {source}")]
-    Unwritable {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The backend cannot be used, or has failed.
-    #[error(transparent)]
-    Backend(#[from] BackendError),
-    /// What a run has left cannot be read.
-    #[error(transparent)]
-    Results(#[from] runs::RunError),
-    /// A picture cannot be drawn.
-    #[error(transparent)]
-    Plot(#[from] PlotError),
-    /// The threads cannot be started.
-    #[error("cannot start the threads: {0}; try a smaller --threads")]
-    Threads(#[from] rayon::ThreadPoolBuildError),
-}
-
-impl RunError {
-    /// Whether the user can mend it with other options or data.
-    pub fn is_usage(&self) -> bool {
-        match self {
-            Self::Checkpoint(error) => {
-                matches!(error, CheckpointError::Foreign { .. } | CheckpointError::OtherImages { .. })
-            }
-            Self::Backend(error) => error.is_usage(),
-            Self::Unwritable { .. } | Self::Results(_) | Self::Plot(_) => false,
-            Self::Data(_)
-            | Self::Init(_)
-            | Self::Occupied(_)
-            | Self::Locked(_)
-            | Self::OtherRun { .. }
-            | Self::OtherData { .. }
-            | Self::Config { .. }
-            | Self::NoGoodCheckpoint(_)
-            | Self::Threads(_) => true,
-        }
-    }
-
-    /// The same where the run in `directory`, which began with the images `began_with`, was to be continued with `given`.
-    fn of_run(self, directory: &Path, began_with: &str, given: &str) -> Self {
-        match self {
-            Self::Checkpoint(CheckpointError::OtherImages { made_with, has, .. }) => Self::OtherData {
-                directory: directory.to_owned(),
-                began_with: began_with.to_owned(),
-                given: given.to_owned(),
-                checksums: (made_with, has),
-            },
-            other => other,
-        }
-    }
-}
-
-fn other_data(directory: &Path, began_with: &str, given: &str, (there, here): &(u32, u32)) -> String {
-    let directory = directory.display();
-    let remedy = "choose another --out to begin a new run";
-    if began_with == given {
-        format!(
-            "the images of '--data {given}' have changed since the run in {directory} began (CRC-32 {there:08x}, now \
-             {here:08x}); put the former back, or {remedy}"
-        )
-    } else {
-        format!(
-            "the images of '--data {given}' are not those of '--data {began_with}', with which the run in {directory} \
-             began (CRC-32 {here:08x}, not {there:08x}); leave --data out or give the same images, or {remedy}"
-        )
-    }
-}
 
 /// Loads what `--data` names.
 pub fn load(config: &Config) -> Result<Dataset, DataError> {
@@ -231,7 +101,7 @@ impl Run {
                     let events_path = directory.join(events::FILE_NAME);
                     let events =
                         EventWriter::resume(&events_path, trainer.step).map_err(unwritable(&events_path))?;
-                    save_config(&trainer.config, directory)?;
+                    save_toml(&directory.join(CONFIG), &trainer.config)?;
                     let files = Files {
                         directory: directory.to_owned(),
                         checkpoints,
@@ -285,7 +155,7 @@ impl Run {
     fn start(trainer: Trainer, directory: &Path, lock: DirectoryLock) -> Result<Self, RunError> {
         let checkpoints = directory.join(CHECKPOINTS);
         std::fs::create_dir_all(&checkpoints).map_err(unwritable(&checkpoints))?;
-        save_config(&trainer.config, directory)?;
+        save_toml(&directory.join(CONFIG), &trainer.config)?;
         let (losses, events) = (directory.join(LOSSES), directory.join(events::FILE_NAME));
         let files = Files {
             directory: directory.to_owned(),
@@ -372,22 +242,27 @@ impl Run {
                 stop.ask(signal);
                 return Ok(Ending::Interrupted);
             }
-            let _step = debug_span!("step").entered();
-            let record = self.trainer.try_step()?;
-            let recording = debug_span!("recording").entered();
-            self.statistics.step(&record);
-            if let Some(files) = &mut self.files {
-                files.record(&record)?;
-            }
+            let record = self.step()?;
             if let Some(progress) = &mut progress {
                 progress.step(&record);
             }
             observe(&record);
-            drop(recording);
             if self.trainer.step.is_multiple_of(checkpoint_every) && self.trainer.step < steps {
                 self.save_checkpoint()?;
             }
         }
+    }
+
+    /// One step, and what is recorded of it.
+    fn step(&mut self) -> Result<StepRecord, RunError> {
+        let _step = debug_span!("step").entered();
+        let record = self.trainer.try_step()?;
+        let _recording = debug_span!("recording").entered();
+        self.statistics.step(&record);
+        if let Some(files) = &mut self.files {
+            files.record(&record)?;
+        }
+        Ok(record)
     }
 
     fn save_checkpoint(&mut self) -> Result<(), RunError> {
@@ -443,16 +318,7 @@ impl Files {
 
 /// The configuration of the run in `directory`; none where there is no run.
 pub fn read_config(directory: &Path) -> Result<Option<Config>, RunError> {
-    let path = directory.join(CONFIG);
-    let problem = |problem: String| RunError::Config { path: path.clone(), problem };
-    let text = match std::fs::read_to_string(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(problem(error.to_string())),
-        Ok(text) => text,
-    };
-    let config: Config = toml::from_str(&text).map_err(|error| problem(error.to_string()))?;
-    config.validate().map_err(|error| problem(error.to_string()))?;
-    Ok(Some(config))
+    read_toml(&directory.join(CONFIG), Config::validate)
 }
 
 /// The configuration of the run in `directory`, none where there is no run; an error if `config` would not continue it.
@@ -485,28 +351,4 @@ pub fn steps_done(directory: &Path, steps: u64) -> u64 {
     }
     let checkpoints = checkpoint::Directory::new(directory.join(CHECKPOINTS), 1);
     checkpoints.newest_step().unwrap_or(0).min(steps)
-}
-
-fn save_config(config: &Config, directory: &Path) -> Result<(), RunError> {
-    let path = directory.join(CONFIG);
-    let toml = toml::to_string(config).map_err(io::Error::other).map_err(unwritable(&path))?;
-    save(&path, format!("# alrc-train {}\n{toml}", env!("CARGO_PKG_VERSION")).as_bytes())
-}
-
-/// Creates and locks a directory.
-fn lock(directory: &Path) -> Result<DirectoryLock, RunError> {
-    std::fs::create_dir_all(directory).map_err(unwritable(directory))?;
-    DirectoryLock::acquire(directory)
-        .map_err(unwritable(directory))?
-        .ok_or_else(|| RunError::Locked(directory.to_owned()))
-}
-
-/// Writes a file whole or not at all.
-pub fn save(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
-    write_atomically(path, bytes).map_err(unwritable(path))
-}
-
-fn unwritable(path: &Path) -> impl Fn(io::Error) -> RunError {
-    let path = path.to_owned();
-    move |source| RunError::Unwritable { path: path.clone(), source }
 }

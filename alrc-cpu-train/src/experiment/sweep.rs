@@ -118,12 +118,13 @@ impl Series<'_> {
             }
             run => run?,
         };
-        let first = run.trainer.step;
+        // With fewer steps than before, a checkpoint may be past the last one.
+        let first = run.trainer.step.min(steps);
         self.overall.run_begins(images_done, first * batch_size);
         let mut progress = self.board.run(name, first, steps);
         let summary = run.train(Some(&mut progress), self.stop, |_| self.overall.trained(batch_size))?;
         if summary.ending == Ending::Diverged {
-            self.overall.leave_out((steps - summary.steps) * batch_size);
+            self.overall.leave_out(steps.saturating_sub(summary.steps) * batch_size);
         }
         self.overall.run_ends();
         Ok(Outcome::Trained(summary))

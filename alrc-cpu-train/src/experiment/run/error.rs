@@ -1,0 +1,142 @@
+//! Why a run, or a series of them, could not be carried out.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::backend::BackendError;
+use crate::checkpoint::CheckpointError;
+use crate::data::cifar10::DataError;
+use crate::report::plots::PlotError;
+use crate::report::runs;
+
+/// Why a run could not be carried out.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// See [`DataError`].
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Starting parameters cannot be read.
+    #[error("invalid value for '--init': {0}")]
+    Init(CheckpointError),
+    /// A checkpoint cannot be read or written.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The directory holds something else.
+    #[error(
+        "invalid value '{0}' for '--out': it already holds a run; add --resume to continue it, choose another directory, or remove it"
+    )]
+    Occupied(PathBuf),
+    /// Another process writes to the directory.
+    #[error("invalid value '{0}' for '--out': another process is training there; wait for it, or stop it")]
+    Locked(PathBuf),
+    /// The directory holds a run, or a comparison, of another configuration.
+    #[error(
+        "{directory} was made with {made_with}, not {wanted}; leave that option out, or choose another --out"
+    )]
+    OtherRun {
+        /// Which directory.
+        directory: PathBuf,
+        /// Option and value of what is there.
+        made_with: String,
+        /// Option and value that were asked for.
+        wanted: String,
+    },
+    /// The directory holds a run, or a comparison, that began with other images.
+    #[error("{}", other_data(directory, began_with, given, checksums))]
+    OtherData {
+        /// Which directory.
+        directory: PathBuf,
+        /// `--data` of what is there.
+        began_with: String,
+        /// `--data` that was asked for.
+        given: String,
+        /// CRC-32 of the images, there and here.
+        checksums: (u32, u32),
+    },
+    /// The directory's configuration cannot be used.
+    #[error("{path}: {problem}; mend it, or choose another --out")]
+    Config {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// There are checkpoints, but none from which the run could go on.
+    #[error(
+        "no checkpoint in {0} can be used (see above); nothing was changed: choose another --out to start anew"
+    )]
+    NoGoodCheckpoint(PathBuf),
+    /// A file cannot be written.
+    #[error("cannot write {path}: {source}")]
+    Unwritable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The backend cannot be used, or has failed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// What a run has left cannot be read.
+    #[error(transparent)]
+    Results(#[from] runs::RunError),
+    /// A picture cannot be drawn.
+    #[error(transparent)]
+    Plot(#[from] PlotError),
+    /// The threads cannot be started.
+    #[error("cannot start the threads: {0}; try a smaller --threads")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+}
+
+impl RunError {
+    /// Whether the user can mend it with other options or data.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::Checkpoint(error) => {
+                matches!(error, CheckpointError::Foreign { .. } | CheckpointError::OtherImages { .. })
+            }
+            Self::Backend(error) => error.is_usage(),
+            Self::Unwritable { .. } | Self::Results(_) | Self::Plot(_) => false,
+            Self::Data(_)
+            | Self::Init(_)
+            | Self::Occupied(_)
+            | Self::Locked(_)
+            | Self::OtherRun { .. }
+            | Self::OtherData { .. }
+            | Self::Config { .. }
+            | Self::NoGoodCheckpoint(_)
+            | Self::Threads(_) => true,
+        }
+    }
+
+    /// The same where the run in `directory`, which began with the images `began_with`, was to be continued with `given`.
+    pub(super) fn of_run(self, directory: &Path, began_with: &str, given: &str) -> Self {
+        match self {
+            Self::Checkpoint(CheckpointError::OtherImages { made_with, has, .. }) => Self::OtherData {
+                directory: directory.to_owned(),
+                began_with: began_with.to_owned(),
+                given: given.to_owned(),
+                checksums: (made_with, has),
+            },
+            other => other,
+        }
+    }
+}
+
+fn other_data(directory: &Path, began_with: &str, given: &str, (there, here): &(u32, u32)) -> String {
+    let directory = directory.display();
+    let remedy = "choose another --out to begin anew";
+    if began_with == given {
+        format!(
+            "the images of '--data {given}' have changed since {directory} was begun (CRC-32 {there:08x}, now \
+             {here:08x}); put the former back, or {remedy}"
+        )
+    } else {
+        format!(
+            "the images of '--data {given}' are not those of '--data {began_with}', with which {directory} was begun \
+             (CRC-32 {here:08x}, not {there:08x}); give '--data {began_with}', or the same images, or {remedy}"
+        )
+    }
+}

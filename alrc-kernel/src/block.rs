@@ -70,8 +70,9 @@ fn sum_unclipped<F: Float>(limits: &Limits<F>, block: &[F]) -> Option<BatchSums<
     if is_above || !totals.are_moderate(center) {
         return None;
     }
+    let about = |center| Lanes::of_clamped::<false>(limits, block, center).0.totals();
     let mut sums = BatchSums { count: block.len() as u64, ..BatchSums::default() };
-    sums.set_moments(center, totals, |center| Lanes::of_clamped::<false>(limits, block, center).0.totals());
+    sums.set_moments(limits, center, totals, about);
     Some(sums)
 }
 
@@ -91,7 +92,7 @@ fn sum_moderate<const TWO_SIDED: bool, F: Float>(limits: &Limits<F>, block: &[F]
         let excess = (extremes.end - limits.upper).at_least(limits.lower - extremes.start);
         sums.largest_excess = excess.at_most(F::max_value());
     }
-    sums.set_moments(center, totals, |center| about(center).0.totals());
+    sums.set_moments(limits, center, totals, |center| about(center).0.totals());
     Some(sums)
 }
 
@@ -115,7 +116,7 @@ fn sum_any<F: Float>(limits: &Limits<F>, block: &[F]) -> BatchSums<F> {
     // A single loss is its own mean, to the bit.
     let center = if sums.count == 1 { entering(limits, single) } else { center(limits) };
     let about = |center| Lanes::of_finite(limits, block, center).totals();
-    sums.set_moments(center, about(center), about);
+    sums.set_moments(limits, center, about(center), about);
     sums
 }
 
@@ -137,13 +138,20 @@ fn entering<F: Float>(limits: &Limits<F>, loss: F) -> F {
 
 impl<F: Float> BatchSums<F> {
     /// From the totals about a centre of as many values as are counted and, if need be, those about their mean.
-    fn set_moments(&mut self, center: F, totals: Totals<F>, about: impl FnOnce(F) -> Totals<F>) {
+    fn set_moments(
+        &mut self,
+        limits: &Limits<F>,
+        center: F,
+        totals: Totals<F>,
+        about: impl FnOnce(F) -> Totals<F>,
+    ) {
         if self.count == 0 {
             return;
         }
         let count = F::from_count(self.count);
         let distance = totals.sum / count;
-        self.mean = center + distance;
+        // Rounding may take the mean of clipped losses beyond the limit, where no centre may be.
+        self.mean = entering(limits, center + distance);
         self.squares = totals.squares - totals.sum * distance;
         if self.squares * F::from_f64(MOST_CANCELLATION) < totals.squares {
             let totals = about(self.mean);
@@ -182,8 +190,8 @@ impl<F: Float> Lanes<F> {
         Self { sum: [F::zero(); LANES], squares: [F::zero(); LANES] }
     }
 
-    /// Of the clamped losses, with the smallest and the largest loss. The smallest is the largest finite number if it
-    /// was not asked for, and the largest is at least the lowest finite number.
+    /// Of the clamped losses about a centre within the limits, with the smallest and the largest loss. The smallest is
+    /// the largest finite number if it was not asked for, and the largest is at least the lowest finite number.
     fn of_clamped<const TWO_SIDED: bool>(limits: &Limits<F>, block: &[F], center: F) -> (Self, Range<F>) {
         let mut lanes = Self::new();
         let mut extremes = F::max_value()..-F::max_value();
@@ -338,6 +346,25 @@ mod tests {
                 let two_sided = limits(num_stddev, Some(1.0));
                 let expected = sum_any(&two_sided, &losses);
                 assert_eq!(sum_moderate::<true, f32>(&two_sided, &losses), Some(expected));
+            }
+        }
+    }
+
+    #[test]
+    fn losses_that_are_all_clipped_have_the_limit_as_their_mean() {
+        for len in 2..70 {
+            for step in 0..200 {
+                let start = Start::Estimate { mu1: -3.0 - step as f32 * 0.01, mu2: 60.0 };
+                let config =
+                    Config { num_stddev: 0.6, num_stddev_below: Some(0.6), start, ..Config::default() };
+                let limits = Alrc::new(config).unwrap().limits();
+                for (loss, limit) in [(9.0, limits.upper), (-19.0, limits.lower)] {
+                    let losses = [loss; 70];
+                    let sums = sum_block(&limits, &losses[..len], false);
+                    assert_eq!((sums.mean, sums.clipped), (limit, len as u64));
+                    assert_eq!(sums, sum_any(&limits, &losses[..len]));
+                    assert!(sums.squares <= 1e-13 * len as f32, "{sums:?}");
+                }
             }
         }
     }

@@ -153,9 +153,8 @@ impl Default for Config {
 }
 
 /// Options that a resumed run may change: those that do not determine its results, or only how they are rounded.
-const NEUTRAL: [&str; 11] = [
+const NEUTRAL: [&str; 10] = [
     "data",
-    "init",
     "steps",
     "threads",
     "conv",

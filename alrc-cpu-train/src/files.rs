@@ -9,23 +9,60 @@ use std::path::{Path, PathBuf};
 const LOCK: &str = ".lock";
 
 /// Writes a file so that, whenever the process or the machine dies, its path holds either what it held before or all
-/// of `bytes`: to `PATH.partial`, which is synced, then renamed.
+/// of `bytes`.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut partial = OsString::from(path);
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    let write = || {
-        let mut file = File::create(&partial)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&partial, path)
-    };
-    if let Err(error) = write() {
-        // Room on a full disk is more useful than half a file; the first error is the one to report.
-        let _ = std::fs::remove_file(&partial);
-        return Err(error);
+    let mut file = NewFile::create(path)?;
+    file.write_all(bytes)?;
+    file.finish()
+}
+
+/// A file that is written as `PATH.partial` and has its name once it is whole; if that does not come about, nothing is
+/// left of it.
+#[derive(Debug)]
+pub struct NewFile {
+    path: PathBuf,
+    partial: PathBuf,
+    file: File,
+}
+
+impl NewFile {
+    /// To be written to `path`.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let partial = beside(path, ".partial");
+        Ok(Self { path: path.to_owned(), file: File::create(&partial)?, partial })
     }
-    sync_directory(path.parent().unwrap_or(Path::new(".")))
+
+    /// Has the file on the disk, under its name.
+    pub fn finish(self) -> io::Result<()> {
+        self.file.sync_all()?;
+        std::fs::rename(&self.partial, &self.path)?;
+        sync_directory(self.path.parent().unwrap_or(Path::new(".")))
+    }
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        // Not there if it was renamed; else, room on a full disk is more useful than half a file.
+        let _ = std::fs::remove_file(&self.partial);
+    }
+}
+
+/// A path with something added to its last part.
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
+    // Without a slash at the end.
+    let mut name = OsString::from(path.components().collect::<PathBuf>());
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 /// Makes renames in a directory last.

@@ -115,6 +115,7 @@ fn a_comparison_is_not_overwritten_nor_mixed() {
     refuses(&["--width", "4"], &["'out'", "already holds"]);
     let other_options = [
         ["--learning-rate 0.002", "--learning-rate 0.1"],
+        ["no --init", "--init out/seed-0-unclipped/checkpoints/step-00000004.safetensors"],
         // These two are in the names of the runs, which are not there yet.
         ["--num-stddev 2", "--num-stddev 3"],
         ["--seed 0", "--seed 1"],

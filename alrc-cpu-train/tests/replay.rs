@@ -210,6 +210,10 @@ fn what_cannot_be_read_is_refused() {
         let command = alrc_train(directory.path(), &[&["replay", "log"], arguments].concat());
         assert_fails(command, 2, parts);
     }
+    fs::write(directory.path().join("log"), "loss\n1\n2\nx\n").unwrap();
+    let broken = alrc_train(directory.path(), &["replay", "log", "--num-stddev", "0", "--out", "broken"]);
+    assert_fails(broken, 2, &["log", "line 4"]);
+    assert_eq!(fs::read_dir(directory.path().join("broken")).unwrap().count(), 0);
     let absent = alrc_train(directory.path(), &["replay", "absent.csv"]);
     assert_fails(absent, 2, &["absent.csv", "No such file"]);
     fs::write(directory.path().join("log"), "1\n").unwrap();

@@ -92,6 +92,30 @@ fn a_killed_run_continues_to_the_same_bits() {
     println!("{kills} kills over {runs} runs");
 }
 
+/// A run that was killed before its first checkpoint.
+#[test]
+fn a_run_without_checkpoints_begins_again_with_its_parameters() {
+    let directory = directory();
+    write_data(directory.path(), "data", 5);
+    let run = |arguments: &[&str]| run(directory.path(), &[&["--data", "data"], arguments].concat());
+    run(&["--seed", "7", "--out", "start"]).assert().success();
+    let init = "start/checkpoints/step-00000012.safetensors";
+    let losses = || fs::read(directory.path().join("out/losses.csv")).unwrap();
+    run(&["--init", init, "--out", "out"]).assert().success();
+    let expected = losses();
+    let again = |arguments: &[&str]| {
+        fs::remove_dir_all(directory.path().join("out/checkpoints")).unwrap();
+        fs::create_dir(directory.path().join("out/checkpoints")).unwrap();
+        fs::remove_file(directory.path().join("out/summary.json")).unwrap();
+        alrc_train(directory.path(), &[&["run", "--resume", "--out", "out"], arguments].concat())
+    };
+    again(&[]).assert().success();
+    assert!(losses() == expected);
+    fs::remove_dir_all(directory.path().join("start")).unwrap();
+    assert_fails(again(&[]), 2, &[init, "No such file"]);
+    assert!(losses() == expected);
+}
+
 /// A run of 24 steps with checkpoints after 12 and 24, and one of 12 steps that goes on to 24.
 #[test]
 fn a_run_goes_on_for_more_steps() {

@@ -12,8 +12,9 @@ use thiserror::Error;
 use tracing::warn;
 
 use super::download::{Client, Failure};
-use super::unpack::{UnpackError, beside, unpack};
+use super::unpack::{UnpackError, unpack};
 use super::verify::{ArchiveId, Evidence, Verified, checksum, hexadecimal, verify};
+use crate::files::beside;
 
 /// Where the binary version of CIFAR-10 is published.
 pub const URL: &str = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz";
@@ -101,6 +102,9 @@ pub fn fetch(
         }
     }
     let kept = file.metadata().map_err(unwritable)?.len();
+    if kept == 0 {
+        fs::remove_file(&path).map_err(unwritable)?;
+    }
     Err(FetchError::NoMirror { problems, kept })
 }
 

@@ -1,6 +1,5 @@
 //! From an archive to a directory that is there whole or not at all.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
@@ -12,7 +11,7 @@ use thiserror::Error;
 
 use super::cifar10::is_image_file;
 use super::verify::{Verified, VerifyError, verify, write_sums};
-use crate::files::sync_directory;
+use crate::files::{beside, sync_directory};
 
 /// What else the published archive holds, and is kept.
 const OTHERS: [&str; 2] = ["batches.meta.txt", "readme.html"];
@@ -61,14 +60,6 @@ pub(super) fn unpack(archive: impl Read, directory: &Path) -> Result<Verified, U
         let _ = remove(&staging);
     }
     result
-}
-
-/// A path with something added to its last part.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    // Without a slash at the end.
-    let mut name = OsString::from(path.components().collect::<PathBuf>());
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 fn remove(directory: &Path) -> io::Result<()> {

@@ -3,7 +3,6 @@
 //! Every value counts as the loss of one step, in single precision as in a training loop. A logged curve is that of
 //! the training that was: with clipping, the later losses would have been others.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
@@ -12,6 +11,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::log::{Log, LogError};
+use crate::files::NewFile;
 use crate::report::axis::Axis;
 use crate::report::curves::{Envelope, LossCurve, WINDOW, window};
 use crate::report::figures::lines;
@@ -285,12 +285,12 @@ impl Replay {
 }
 
 /// `clipped.csv`: a row for every clipped loss.
-pub struct ClippedWriter(BufWriter<File>);
+pub struct ClippedWriter(BufWriter<NewFile>);
 
 impl ClippedWriter {
-    /// Creates the file with its header.
+    /// Begins the file with its header.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let mut file = BufWriter::new(File::create(path)?);
+        let mut file = BufWriter::new(NewFile::create(path)?);
         writeln!(file, "index,num_stddev,start,loss,limit,scale")?;
         Ok(Self(file))
     }
@@ -299,8 +299,8 @@ impl ClippedWriter {
         writeln!(self.0, "{index},{},{},{loss},{limit},{scale}", trial.num_stddev, trial.start_name())
     }
 
-    /// Ends the file.
-    pub fn finish(mut self) -> io::Result<()> {
-        self.0.flush()
+    /// Ends the file, which is there from now on.
+    pub fn finish(self) -> io::Result<()> {
+        self.0.into_inner()?.finish()
     }
 }

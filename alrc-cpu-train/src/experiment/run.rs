@@ -71,10 +71,7 @@ impl Run {
             return Err(RunError::Occupied(directory.to_owned()));
         }
         let mut trainer = Trainer::open(config, dataset)?;
-        if let Some(path) = &trainer.config.init {
-            let (layout, parameters) = (trainer.network.layout(), &mut trainer.parameters);
-            checkpoint::read_parameters(path, layout, parameters).map_err(RunError::Init)?;
-        }
+        read_init(&mut trainer)?;
         let lock = lock(directory)?;
         Self::start(trainer, directory, lock)
     }
@@ -120,6 +117,7 @@ impl Run {
         }
         if unusable.is_empty() {
             info!("no checkpoint yet: starting from the first step");
+            read_init(&mut trainer)?;
             Self::start(trainer, directory, lock)
         } else {
             Err(RunError::NoGoodCheckpoint(directory.join(CHECKPOINTS)))
@@ -314,6 +312,13 @@ impl Files {
     fn unwritable(&self, file: &str, source: io::Error) -> RunError {
         RunError::Unwritable { path: self.directory.join(file), source }
     }
+}
+
+/// Takes the starting parameters from the file that the configuration names, if it names one.
+fn read_init(trainer: &mut Trainer) -> Result<(), RunError> {
+    let Some(path) = &trainer.config.init else { return Ok(()) };
+    let (layout, parameters) = (trainer.network.layout(), &mut trainer.parameters);
+    checkpoint::read_parameters(path, layout, parameters).map_err(RunError::Init)
 }
 
 /// The configuration of the run in `directory`; none where there is no run.

@@ -1,6 +1,6 @@
 //! The configuration of a run: everything resolved, every value in its range.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use alrc_kernel::Start;
@@ -235,6 +235,8 @@ impl Config {
             (2..=4096).contains(&width) && width.is_multiple_of(2),
         )?;
         check("seed", &self.seed, "0 to 9223372036854775807", i64::try_from(self.seed).is_ok())?;
+        let init = self.init.as_deref().unwrap_or(Path::new(""));
+        check("init", &init.display(), "a path in UTF-8", init.to_str().is_some())?;
         self.instruction_set()?;
         check("threads", &self.threads, "1 to 1024", (1..=1024).contains(&self.threads))
     }
@@ -264,10 +266,13 @@ impl Config {
     }
 
     /// As a table of options.
+    ///
+    /// # Panics
+    /// Where the configuration is not valid.
     pub fn to_table(&self) -> Table {
-        // By way of text, where an f32 has as few digits as it needs. A valid configuration holds nothing that TOML
-        // cannot hold.
-        toml::to_string(self).ok().and_then(|text| text.parse().ok()).unwrap_or_default()
+        // By way of text, where an f32 has as few digits as it needs.
+        let text = toml::to_string(self).expect("a valid configuration");
+        text.parse().expect("TOML, as it was written")
     }
 
     /// What determines the results, as a table: everything but where the data lie, how long the run goes, how its

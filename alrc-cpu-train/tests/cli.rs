@@ -166,6 +166,18 @@ fn bad_options_are_refused() {
     }
 }
 
+/// A configuration is text: it cannot hold such a path.
+#[cfg(unix)]
+#[test]
+fn a_path_that_is_no_text_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let directory = directory();
+    let mut command = alrc_train(directory.path(), &["run", "--steps", "1", "--init"]);
+    command.arg(std::ffi::OsStr::from_bytes(b"\xff.safetensors"));
+    assert_refused(command, directory.path(), &["invalid UTF-8"]);
+}
+
 #[test]
 fn bad_data_are_refused() {
     let directory = directory();

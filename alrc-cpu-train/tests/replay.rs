@@ -186,6 +186,13 @@ fn json_lines_may_hold_what_json_cannot() {
     let document = replay(directory.path(), "log", &[]);
     let counts = ["losses", "non_finite", "empty_rows"].map(|name| document[name].as_u64().unwrap());
     assert_eq!(counts, [5, 3, 2]);
+
+    // As words in a string they mean nothing.
+    let line =
+        |loss| format!("{{\"net\": \"\\\"NaN-Infinity\\\\\", \"loss\": {loss}, \"next\": \"Infinity\"}}\n");
+    fs::write(directory.path().join("log"), ["1.5", "NaN", "-Infinity"].map(line).concat()).unwrap();
+    let document = replay(directory.path(), "log", &[]);
+    assert_eq!((&document["losses"], &document["non_finite"]), (&3.into(), &2.into()));
 }
 
 #[test]

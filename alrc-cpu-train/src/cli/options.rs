@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::builder::{StringValueParser, TypedValueParser};
 use clap::{Args, Command};
 use serde::Serialize;
 use toml::Table;
@@ -91,7 +92,7 @@ pub(super) struct Options {
     #[arg(long)]
     order: Option<Order>,
     /// Starting parameters [default: random]
-    #[arg(long, value_name = "FILE.safetensors")]
+    #[arg(long, value_name = "FILE.safetensors", value_parser = StringValueParser::new().map(PathBuf::from))]
     init: Option<PathBuf>,
     /// Steps from one checkpoint to the next
     #[arg(long, value_name = "STEPS")]
@@ -112,8 +113,8 @@ impl Options {
     /// The options that the configuration file and the command line give.
     pub(super) fn table(&self) -> Result<Table, Failure> {
         let mut table = self.config.as_deref().map(read_table).transpose()?.unwrap_or_default();
-        // A seed that TOML cannot hold is refused as an argument.
-        table.extend(Table::try_from(self).unwrap_or_default());
+        table
+            .extend(Table::try_from(self).expect("a seed and a path that TOML can hold: others are refused"));
         Ok(table)
     }
 }

@@ -26,7 +26,7 @@ const CLIPPED: &str = "clipped.csv";
 /// of numbers, and JSON lines; the content tells which. Every value counts as the loss of a step. Rows without a
 /// value are passed over.
 ///
-/// The suggested start comes from the first 1/(1 - decay) losses (at least 100) without their largest twentieth:
+/// The suggested start comes from the first 1/(1 - decay) losses (100 to 15,000) without their largest twentieth:
 /// mu1-start is their mean, mu2-start the square of the mean plus that of the standard deviation.
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true, args_override_self = true)]

@@ -138,9 +138,9 @@ impl Log {
         }
         let mut columns: Vec<String> = Vec::new();
         for line in head.split(|&byte| byte == b'\n') {
-            let object: Option<serde_json::Map<String, serde_json::Value>> =
-                serde_json::from_slice(&quote_non_finite(line)).ok();
-            for (name, value) in object.unwrap_or_default() {
+            let object = serde_json::Map::<String, serde_json::Value>::new();
+            let object = parse(line, |line| serde_json::from_slice(line)).unwrap_or(object);
+            for (name, value) in object {
                 if (value.is_number() || value.is_null() || is_number_in_quotes(&value))
                     && !columns.contains(&name)
                 {
@@ -194,8 +194,7 @@ impl Log {
                     return Ok(None);
                 }
                 if !line.trim_ascii().is_empty() {
-                    let value =
-                        field(line, &self.column).or_else(|_| field(&quote_non_finite(line), &self.column));
+                    let value = parse(line, |line| field(line, &self.column));
                     return value.map(Some).map_err(|error| problem(self.line, error.to_string()));
                 }
             },
@@ -260,11 +259,30 @@ fn number(cell: &[u8]) -> Result<Option<f64>, String> {
     number.map(Some).ok_or_else(|| format!("'{}' is not a number", String::from_utf8_lossy(cell)))
 }
 
-/// Puts the words that some programs write into JSON for what JSON cannot express between quotes.
+/// Reads a line of JSON, in which there may be words for what JSON cannot express.
+fn parse<T>(line: &[u8], read: impl Fn(&[u8]) -> serde_json::Result<T>) -> serde_json::Result<T> {
+    read(line).or_else(|_| read(&quote_non_finite(line)))
+}
+
+/// Puts the words that some programs write into JSON for what JSON cannot express between quotes, but for those that
+/// stand in a string.
 fn quote_non_finite(line: &[u8]) -> Cow<'_, [u8]> {
     let Ok(text) = std::str::from_utf8(line) else { return Cow::Borrowed(line) };
-    let quoted =
-        text.replace("NaN", "\"NaN\"").replace("Infinity", "\"inf\"").replace("-\"inf\"", "\"-inf\"");
+    let (mut quoted, mut in_string) = (String::new(), false);
+    for part in text.split_inclusive('"') {
+        let before_quote = part.trim_end_matches('"');
+        let backslashes = before_quote.len() - before_quote.trim_end_matches('\\').len();
+        if in_string {
+            quoted += part;
+            in_string = backslashes % 2 == 1;
+        } else {
+            quoted += &part
+                .replace("NaN", "\"NaN\"")
+                .replace("Infinity", "\"inf\"")
+                .replace("-\"inf\"", "\"-inf\"");
+            in_string = true;
+        }
+    }
     Cow::Owned(quoted.into_bytes())
 }
 

@@ -40,8 +40,10 @@ impl<F: Float> Default for BatchSums<F> {
 impl<F: Float> BatchSums<F> {
     /// Takes in the sums of another part of the batch (Chan, Golub and LeVeque 1979).
     ///
-    /// The order of merging matters in the last bits: ranks that are to stay equal merge in one order.
+    /// The order of merging matters in the last bits: ranks that are to stay equal merge in one order. With sums that
+    /// are not [valid](Self::is_valid), these are no longer, either.
     pub fn merge(&mut self, other: &Self) {
+        let are_valid = self.is_valid() && other.is_valid();
         if self.count == 0 {
             (self.mean, self.squares) = (other.mean, other.squares);
         } else if other.count > 0 {
@@ -56,6 +58,10 @@ impl<F: Float> BatchSums<F> {
         self.clipped = self.clipped.saturating_add(other.clipped);
         self.non_finite = self.non_finite.saturating_add(other.non_finite);
         self.largest_excess = self.largest_excess.at_least(other.largest_excess);
+        if !are_valid {
+            // As no squares sum up to.
+            self.squares = -F::one();
+        }
     }
 
     pub(crate) fn has_only_unclipped(&self) -> bool {

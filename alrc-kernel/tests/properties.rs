@@ -142,6 +142,26 @@ proptest! {
         }
     }
 
+    /// As from a rank whose memory is damaged.
+    #[test]
+    fn sums_that_are_not_valid_spoil_what_they_are_merged_with(
+        losses in prop::collection::vec(0.0_f32..100.0, 1..40),
+        (mean, squares) in prop::sample::select(vec![
+            (f32::NAN, 1.0), (1e30, 1.0), (1.0, f32::NAN), (1.0, f32::INFINITY), (1.0, -1.0),
+        ]),
+    ) {
+        let mut alrc = Alrc::new(Config::<f32>::default()).unwrap();
+        let before = alrc;
+        let good = alrc.limits().clip_batch(&losses, &mut [], &mut []);
+        let bad = BatchSums { count: 1, mean, squares, ..BatchSums::default() };
+        for (mut sums, other) in [(good, bad), (bad, good), (BatchSums::default(), bad)] {
+            sums.merge(&other);
+            sums.merge(&good);
+            prop_assert!(!sums.is_valid(), "{:?}", sums);
+            prop_assert!(!alrc.update(&sums) && alrc == before);
+        }
+    }
+
     #[test]
     fn sums_agree_with_those_in_f64(losses in losses(), config in config()) {
         let alrc = Alrc::new(config).unwrap();
@@ -172,6 +192,30 @@ proptest! {
         let noise = values.len() as f64 * tolerance.powi(2);
         let error = (f64::from(sums.squares) - squares).abs();
         prop_assert!(error <= 64.0 * epsilon.max(relative) * squares + noise + 1e-40, "{:?} {}", sums, squares);
+    }
+
+    /// The same numbers in a type of another crate.
+    #[cfg(feature = "num-traits")]
+    #[test]
+    fn another_type_gives_the_same_bits(losses in losses()) {
+        use ordered_float::OrderedFloat;
+
+        let mut own = Alrc::new(Config::<f32>::default()).unwrap();
+        let mut other = Alrc::new(Config::<OrderedFloat<f32>>::default()).unwrap();
+        let wrapped: Vec<OrderedFloat<f32>> = losses.iter().copied().map(OrderedFloat).collect();
+        let (mut clipped, mut scales) = (losses.clone(), losses.clone());
+        for _ in 0..2 {
+            let report = own.step_batch(&losses, &mut clipped, &mut scales);
+            let mut values = wrapped.clone();
+            let other_report = other.step_batch_in_place(&mut values, &mut wrapped.clone());
+            prop_assert!(values.iter().map(|value| value.0.to_bits()).eq(clipped.iter().map(|value| value.to_bits())));
+            prop_assert_eq!(other_report.clipped, report.clipped);
+            prop_assert_eq!(other.limits().upper().0.to_bits(), own.limits().upper().to_bits());
+        }
+        for &loss in &losses {
+            let (own, other) = (own.step(loss), other.step(OrderedFloat(loss)));
+            prop_assert_eq!((own.loss.to_bits(), own.scale.to_bits()), (other.loss.0.to_bits(), other.scale.0.to_bits()));
+        }
     }
 
     #[test]

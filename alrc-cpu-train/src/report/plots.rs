@@ -13,6 +13,15 @@ use super::axis::Axis;
 /// The only font: a part of DejaVu Sans, whose licence lies beside it.
 static FONT: &[u8] = include_bytes!("DejaVuSans-subset.ttf");
 
+/// Pixels around a panel.
+const MARGIN: i32 = 10;
+
+/// Pixels that the names of the lines take.
+const LEGEND_HEIGHT: i32 = 20;
+
+/// Pixels that the labels of the ordinate take.
+const ORDINATE_WIDTH: i32 = 58;
+
 /// Colours that every kind of eye can tell apart (Okabe and Ito). The style sheet of the report knows their values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hue {
@@ -142,13 +151,20 @@ fn register() {
 
 impl Panel {
     fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), PlotError> {
-        let mut chart = ChartBuilder::on(area)
-            .caption(&self.title, ("sans-serif", 18))
-            .margin(10)
+        let area = area.margin(MARGIN, MARGIN, MARGIN, 0);
+        let mut area = area.titled(&self.title, ("sans-serif", 18)).map_err(PlotError::new)?;
+        if let Content::Lines(lines) = &self.content
+            && lines.iter().any(|line| line.label.is_some())
+        {
+            let (legend, below) = area.split_vertically(LEGEND_HEIGHT);
+            draw_legend(&legend, lines)?;
+            area = below;
+        }
+        let mut chart = ChartBuilder::on(&area)
             // Half a label stands out.
             .margin_right(28)
             .x_label_area_size(40)
-            .y_label_area_size(58)
+            .y_label_area_size(ORDINATE_WIDTH)
             .build_cartesian_2d(0.0..self.end.max(1.0), self.axis)
             .map_err(PlotError::new)?;
         chart
@@ -175,33 +191,35 @@ impl Panel {
             }
             Content::Lines(lines) => {
                 for line in lines {
-                    let style = if line.is_pale {
-                        ShapeStyle::from(line.color.rgb().mix(0.25))
-                    } else {
-                        line.color.rgb().stroke_width(2)
-                    };
-                    let series = chart
-                        .draw_series(LineSeries::new(line.points.iter().copied(), style))
-                        .map_err(PlotError::new)?;
-                    if let Some(label) = &line.label {
-                        series
-                            .label(label)
-                            .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], style));
-                    }
-                }
-                if lines.iter().any(|line| line.label.is_some()) {
-                    chart
-                        .configure_series_labels()
-                        .position(SeriesLabelPosition::UpperRight)
-                        .background_style(WHITE.mix(0.8))
-                        .label_font(("sans-serif", 14))
-                        .draw()
-                        .map_err(PlotError::new)?;
+                    let series = LineSeries::new(line.points.iter().copied(), line.style());
+                    chart.draw_series(series).map_err(PlotError::new)?;
                 }
             }
         }
         Ok(())
     }
+}
+
+impl Line {
+    fn style(&self) -> ShapeStyle {
+        if self.is_pale { self.color.rgb().mix(0.25).into() } else { self.color.rgb().stroke_width(2) }
+    }
+}
+
+/// Draws what the lines are called from left to right: beside the plot, where it hides nothing.
+fn draw_legend<B: DrawingBackend>(area: &DrawingArea<B, Shift>, lines: &[Line]) -> Result<(), PlotError> {
+    let font = ("sans-serif", 14).into_text_style(area);
+    let mut x = ORDINATE_WIDTH;
+    for line in lines {
+        let Some(label) = &line.label else { continue };
+        let middle = LEGEND_HEIGHT / 2;
+        let sample = PathElement::new([(x, middle), (x + 20, middle)], line.style());
+        area.draw(&sample).map_err(PlotError::new)?;
+        let (width, height) = area.estimate_text_size(label, &font).map_err(PlotError::new)?;
+        area.draw_text(label, &font, (x + 26, middle - height as i32 / 2)).map_err(PlotError::new)?;
+        x += 26 + width as i32 + 24;
+    }
+    Ok(())
 }
 
 /// A number of steps, with a comma for thousands; or a fraction.

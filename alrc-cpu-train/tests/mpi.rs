@@ -1,5 +1,5 @@
-//! Ranks that are processes, started by mpirun. Needs MPICH; the environment variable `MPIRUN` names another launcher
-//! (one that understands `-n N PROGRAM : -n M PROGRAM`).
+//! Ranks that are processes, started by mpirun, of MPICH or OpenMPI. The environment variable `MPIRUN` names another
+//! launcher (one that understands `-n N PROGRAM : -n M PROGRAM`), with its arguments.
 
 #[path = "common/program.rs"]
 mod program;
@@ -22,8 +22,12 @@ const QUICK: [&str; 10] =
     ["--data", "data", "--width", "4", "--batch-size", "6", "--threads", "1", "--learning-rate", "0.0001"];
 
 /// The launcher.
-fn mpirun() -> String {
-    std::env::var("MPIRUN").unwrap_or_else(|_| "mpirun".to_owned())
+fn mpirun() -> Command {
+    let words = std::env::var("MPIRUN").unwrap_or_else(|_| "mpirun".to_owned());
+    let mut words = words.split_whitespace();
+    let mut command = Command::new(words.next().expect("MPIRUN names a program"));
+    command.args(words);
+    command
 }
 
 /// `alrc-train run --comm mpi` on ranks of several kinds, each a number of ranks and its arguments.
@@ -37,7 +41,7 @@ fn ranks(directory: &Path, kinds: &[(usize, &[&str])]) -> Command {
 
 /// The same with a program for each kind.
 fn ranks_of(directory: &Path, kinds: &[(usize, &Path, &[&str])]) -> Command {
-    let mut command = Command::new(mpirun());
+    let mut command = mpirun();
     command.current_dir(directory);
     for (index, (size, program, arguments)) in kinds.iter().enumerate() {
         if index > 0 {

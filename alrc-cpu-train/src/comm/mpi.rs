@@ -192,6 +192,8 @@ fn sum_over_ranks(world: &SimpleCommunicator, mut sum: Sum, watch: &mut Watch<'_
 }
 
 fn gather(world: &SimpleCommunicator, message: &[u8], watch: &mut Watch<'_>) -> Vec<Vec<u8>> {
+    // With a byte at its end no message is empty: the address of an empty slice is 1, and so is OpenMPI's MPI_IN_PLACE.
+    let message = [message, &[0]].concat();
     let len = i32::try_from(message.len()).expect("messages are short");
     let mut lens = vec![0_i32; world.size() as usize];
     scope(|scope| complete(world.immediate_all_gather_into(scope, &len, &mut lens[..]), watch));
@@ -205,9 +207,10 @@ fn gather(world: &SimpleCommunicator, message: &[u8], watch: &mut Watch<'_>) -> 
         .collect();
     let mut all = vec![0_u8; lens.iter().sum::<i32>() as usize];
     let mut parts = PartitionMut::new(&mut all[..], &lens[..], &starts[..]);
-    scope(|scope| complete(world.immediate_all_gather_varcount_into(scope, message, &mut parts), watch));
+    scope(|scope| complete(world.immediate_all_gather_varcount_into(scope, &message[..], &mut parts), watch));
     let mut rest = all.as_slice();
-    lens.into_iter().filter_map(|len| rest.split_off(..len as usize)).map(<[u8]>::to_vec).collect()
+    let messages = lens.into_iter().filter_map(|len| rest.split_off(..len as usize)?.split_last());
+    messages.map(|(_end, message)| message.to_vec()).collect()
 }
 
 /// Waits for an operation, and watches the other ranks meanwhile.

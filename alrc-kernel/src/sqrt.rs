@@ -8,14 +8,16 @@ macro_rules! square_root {
     ($float:ident, $bits:ident) => {
         /// The square root of a number, rounded to nearest.
         pub(crate) fn $float(x: $float) -> $float {
-            if x.is_nan() || x <= 0.0 || x == $float::INFINITY {
+            let bits = x.to_bits();
+            // In the order of their bits come zero, the numbers with a root, infinity, NaN, and all with a sign.
+            if bits.wrapping_sub(1) >= $float::INFINITY.to_bits() - 1 {
                 return if x < 0.0 { $float::NAN } else { x };
             }
             const SIGNIFICAND: u32 = $float::MANTISSA_DIGITS;
             const STORED: u32 = SIGNIFICAND - 1;
             const BIAS: i32 = $float::MAX_EXP - 1;
-            let biased = (x.to_bits() >> STORED) as i32;
-            let fraction = x.to_bits() & ((1 << STORED) - 1);
+            let biased = (bits >> STORED) as i32;
+            let fraction = bits & ((1 << STORED) - 1);
             // A subnormal is shifted until it has the bits of a normal number.
             let (m, exponent) = if biased == 0 {
                 let shift = fraction.leading_zeros() - ($bits::BITS - SIGNIFICAND);

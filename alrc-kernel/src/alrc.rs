@@ -1,6 +1,5 @@
 //! The state machine: limits, then an update, step after step.
 
-use crate::batch::Losses;
 use crate::{BatchSums, Clipped, Config, ConfigError, Float, Limits, NonFinite, State};
 
 /// Adaptive learning rate clipping: a configuration and the running moments of the clipped losses.
@@ -78,7 +77,12 @@ impl<F: Float> Alrc<F> {
     /// not [valid](BatchSums::is_valid); the state is then the same to the bit.
     pub fn update(&mut self, sums: &BatchSums<F>) -> bool {
         let is_rejected = self.config.non_finite == NonFinite::Reject && sums.non_finite > 0;
-        if is_rejected || sums.count == 0 || !sums.is_valid() {
+        !is_rejected && sums.is_valid() && self.update_by_own(sums)
+    }
+
+    /// [`update`](Self::update) by sums that [`Limits`] made.
+    fn update_by_own(&mut self, sums: &BatchSums<F>) -> bool {
+        if sums.count == 0 {
             return false;
         }
         // No variance of losses passes the square of the bound on their deviations.
@@ -103,23 +107,24 @@ impl<F: Float> Alrc<F> {
 
     /// Both phases for the losses of a batch; see [`Limits::clip_batch`].
     pub fn step_batch(&mut self, losses: &[F], clipped: &mut [F], scales: &mut [F]) -> Report<F> {
-        self.step_buffers(Losses::Apart { losses, clipped }, scales)
+        self.step_buffers(Some(losses), clipped, scales)
     }
 
     /// Both phases, with the clipped values in the place of the losses; see [`Limits::clip_batch_in_place`].
     pub fn step_batch_in_place(&mut self, losses: &mut [F], scales: &mut [F]) -> Report<F> {
-        self.step_buffers(Losses::InPlace(losses), scales)
+        self.step_buffers(None, losses, scales)
     }
 
-    fn step_buffers(&mut self, losses: Losses<'_, F>, scales: &mut [F]) -> Report<F> {
+    fn step_buffers(&mut self, losses: Option<&[F]>, clipped: &mut [F], scales: &mut [F]) -> Report<F> {
         let limits = self.limits();
-        let sums = limits.clip_buffers(losses, scales);
+        let sums = limits.clip_buffers(losses, clipped, scales);
+        let updated = self.update_by_own(&sums);
         Report {
             clipped: sums.clipped,
             non_finite: sums.non_finite,
             largest_excess: sums.largest_excess,
             limit: limits.upper,
-            updated: self.update(&sums),
+            updated,
         }
     }
 

@@ -1,9 +1,13 @@
-//! Clipping the losses of a batch, block by block, and merging the sums of the blocks.
+//! Clipping the losses of a batch, and merging the sums of its blocks.
+//!
+//! **Two ways to the same bits**, but for the sign of a zero that meets a limit of zero. Where there are vectors, each
+//! block is clipped by loops that become vector instructions when it has been summed. Where there are none, all blocks
+//! are summed before the losses are clipped one after the other, in little code.
 
-use core::ops::Range;
+use core::mem::take;
 
-use crate::block::{sum_block, BLOCK};
-use crate::{BatchSums, Float, Limits, NonFinite};
+use crate::block::{sum_block, BLOCK, HAS_VECTORS};
+use crate::{BatchSums, Clipped, Float, Limits, NonFinite};
 
 /// Losses that are looked at together to tell whether one of them needs a division.
 const ROW: usize = 32;
@@ -14,26 +18,62 @@ impl<F: Float> Limits<F> {
     /// `clipped` and `scales` receive the value and the scale of each loss for which they have room: give slices of
     /// the length of `losses`, or empty ones for what is not wanted.
     pub fn clip_batch(&self, losses: &[F], clipped: &mut [F], scales: &mut [F]) -> BatchSums<F> {
-        self.clip_buffers(Losses::Apart { losses, clipped }, scales)
+        self.clip_buffers(Some(losses), clipped, scales)
     }
 
     /// [`clip_batch`](Self::clip_batch) with the clipped values in the place of the losses.
     pub fn clip_batch_in_place(&self, losses: &mut [F], scales: &mut [F]) -> BatchSums<F> {
-        self.clip_buffers(Losses::InPlace(losses), scales)
+        self.clip_buffers(None, losses, scales)
     }
 
-    pub(crate) fn clip_buffers(&self, losses: Losses<'_, F>, scales: &mut [F]) -> BatchSums<F> {
-        let block_count = losses.values().len().saturating_add(BLOCK - 1) / BLOCK;
-        let mut batch = Batch { limits: self, losses, scales, next: 0, is_clipping: false };
-        let levels = block_count.next_power_of_two().trailing_zeros();
-        let sums = batch.clip_tree(levels).unwrap_or_default();
-        if self.non_finite == NonFinite::Skip || sums.non_finite == 0 {
-            return sums;
+    /// Clips `losses` or, without them, what is in the place of their clipped values.
+    pub(crate) fn clip_buffers(
+        &self,
+        losses: Option<&[F]>,
+        clipped: &mut [F],
+        scales: &mut [F],
+    ) -> BatchSums<F> {
+        self.clip_in_way::<HAS_VECTORS>(losses, clipped, scales)
+    }
+
+    fn clip_in_way<const BY_BLOCK: bool>(
+        &self,
+        losses: Option<&[F]>,
+        clipped: &mut [F],
+        scales: &mut [F],
+    ) -> BatchSums<F> {
+        let sums = if BY_BLOCK {
+            let (clipped, scales) = (&mut *clipped, &mut *scales);
+            sum_pairwise(
+                &mut Written { limits: self, losses, clipped, scales, is_clipping: false },
+                usize::BITS,
+            )
+        } else {
+            sum_pairwise(&mut Unwritten { limits: self, losses: losses.unwrap_or(clipped) }, usize::BITS)
+        };
+        let is_rejected = self.non_finite == NonFinite::Reject && sums.non_finite > 0;
+        if is_rejected || !BY_BLOCK {
+            self.write_each(losses, clipped, scales, is_rejected);
         }
-        // Nothing is left of a batch that is refused.
-        batch.losses.clipped().fill(F::zero());
-        batch.scales.fill(F::zero());
-        BatchSums { non_finite: sums.non_finite, ..BatchSums::default() }
+        if is_rejected {
+            return BatchSums { non_finite: sums.non_finite, ..BatchSums::default() };
+        }
+        sums
+    }
+
+    /// Writes what is wanted of each loss; nothing is left of a batch that is rejected.
+    fn write_each(&self, losses: Option<&[F]>, clipped: &mut [F], scales: &mut [F], is_rejected: bool) {
+        let mut index = 0;
+        while let Some(&loss) = losses.unwrap_or(clipped).get(index) {
+            let result = if is_rejected { Clipped::nothing() } else { self.clip(loss) };
+            if let Some(clipped) = clipped.get_mut(index) {
+                *clipped = result.loss;
+            }
+            if let Some(scale) = scales.get_mut(index) {
+                *scale = result.scale;
+            }
+            index += 1;
+        }
     }
 
     /// Replaces losses by what clipping makes of them.
@@ -65,73 +105,142 @@ impl<F: Float> Limits<F> {
     }
 }
 
-/// The losses of a batch, and the place for their clipped values.
-pub(crate) enum Losses<'a, F> {
-    Apart { losses: &'a [F], clipped: &'a mut [F] },
-    InPlace(&'a mut [F]),
+/// What is left of a batch.
+trait Blocks<F> {
+    fn is_empty(&self) -> bool;
+
+    /// The sums of the first block, which is then gone.
+    fn next(&mut self) -> BatchSums<F>;
 }
 
-impl<F> Losses<'_, F> {
-    fn values(&self) -> &[F] {
-        match self {
-            Self::Apart { losses, .. } => losses,
-            Self::InPlace(losses) => losses,
+/// The sums of the next 2^levels blocks, or of those that are left, merged pairwise.
+fn sum_pairwise<F: Float>(blocks: &mut impl Blocks<F>, levels: u32) -> BatchSums<F> {
+    let mut sums = blocks.next();
+    for level in 0..levels {
+        if blocks.is_empty() {
+            break;
         }
+        sums.merge(&sum_pairwise(blocks, level));
     }
-
-    fn clipped(&mut self) -> &mut [F] {
-        match self {
-            Self::Apart { clipped, .. } => clipped,
-            Self::InPlace(losses) => losses,
-        }
-    }
+    sums
 }
 
-/// A batch that is being clipped.
-struct Batch<'a, F> {
+/// Blocks that are summed alone.
+struct Unwritten<'a, F> {
     limits: &'a Limits<F>,
-    losses: Losses<'a, F>,
+    losses: &'a [F],
+}
+
+impl<F: Float> Blocks<F> for Unwritten<'_, F> {
+    fn is_empty(&self) -> bool {
+        self.losses.is_empty()
+    }
+
+    fn next(&mut self) -> BatchSums<F> {
+        let (block, rest) = self.losses.split_at(self.losses.len().min(BLOCK));
+        self.losses = rest;
+        sum_block(self.limits, block, false)
+    }
+}
+
+/// Blocks that are clipped while each is in the first-level cache.
+struct Written<'a, F> {
+    limits: &'a Limits<F>,
+    /// Where they are not in the place of their clipped values.
+    losses: Option<&'a [F]>,
+    clipped: &'a mut [F],
     scales: &'a mut [F],
-    /// Index of the first loss that is not yet clipped.
-    next: usize,
     /// Whether a loss of the block before was clipped.
     is_clipping: bool,
 }
 
-impl<F: Float> Batch<'_, F> {
-    /// Clips the next 2^levels blocks, or those that are left, and merges their sums pairwise; `None` if none is left.
-    fn clip_tree(&mut self, levels: u32) -> Option<BatchSums<F>> {
-        if levels == 0 {
-            return self.clip_block();
-        }
-        let mut sums = self.clip_tree(levels - 1)?;
-        if let Some(right) = self.clip_tree(levels - 1) {
-            sums.merge(&right);
-        }
-        Some(sums)
+impl<F: Float> Blocks<F> for Written<'_, F> {
+    fn is_empty(&self) -> bool {
+        self.losses.unwrap_or(self.clipped).is_empty()
     }
 
-    fn clip_block(&mut self) -> Option<BatchSums<F>> {
-        let losses = self.losses.values();
-        let place = self.next..losses.len().min(self.next.saturating_add(BLOCK));
-        let block = losses.get(place.clone()).filter(|block| !block.is_empty())?;
-        self.next = place.end;
+    fn next(&mut self) -> BatchSums<F> {
+        let clipped = take_block(&mut self.clipped);
+        let scales = take_block(&mut self.scales);
+        let apart = self.losses.map(|losses| losses.split_at(losses.len().min(BLOCK)));
+        self.losses = apart.map(|(_, rest)| rest);
+        let block = apart.map_or(&*clipped, |(block, _)| block);
         let sums = sum_block(self.limits, block, self.is_clipping);
         self.is_clipping = sums.clipped > 0;
-        self.limits.write_scales(block, &sums, room(self.scales, &place));
-        if let Losses::Apart { losses, clipped } = &mut self.losses {
-            let block = losses.get(place.clone()).unwrap_or_default();
-            for (clipped, &loss) in room(clipped, &place).iter_mut().zip(block) {
+        self.limits.write_scales(block, &sums, scales);
+        if let Some((losses, _)) = apart {
+            for (clipped, &loss) in clipped.iter_mut().zip(losses) {
                 *clipped = loss;
             }
         }
-        self.limits.clip_values(room(self.losses.clipped(), &place), &sums);
-        Some(sums)
+        self.limits.clip_values(clipped, &sums);
+        sums
     }
 }
 
-/// What there is of a place in a buffer that may be shorter.
-fn room<'a, F>(buffer: &'a mut [F], place: &Range<usize>) -> &'a mut [F] {
-    let end = place.end.min(buffer.len());
-    buffer.get_mut(place.start..end).unwrap_or_default()
+/// The next block of a buffer, or what is left of it.
+fn take_block<'a, F>(buffer: &mut &'a mut [F]) -> &'a mut [F] {
+    let whole = take(buffer);
+    let (block, rest) = whole.split_at_mut(whole.len().min(BLOCK));
+    *buffer = rest;
+    block
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use crate::Scaling;
+    use std::vec::Vec;
+
+    /// Of every kind, with every third or so of them outside the limits below.
+    fn losses(len: usize, specials: &[f32]) -> Vec<f32> {
+        let usual = (0..len).map(|index| (index * index % 101) as f32 * 0.37 - 9.0);
+        let special = |index: usize| specials.get(index % 97).copied();
+        usual.enumerate().map(|(index, loss)| special(index).unwrap_or(loss)).collect()
+    }
+
+    fn bits(numbers: &[f32]) -> Vec<u32> {
+        numbers.iter().map(|number| number.to_bits()).collect()
+    }
+
+    /// The bits of the sums, the clipped values and the scales.
+    fn clip<const BY_BLOCK: bool>(
+        limits: &Limits<f32>,
+        losses: &[f32],
+        room: [usize; 2],
+    ) -> (BatchSums<f32>, Vec<u32>, Vec<u32>) {
+        let [mut clipped, mut scales, mut replaced] = [losses.to_vec(), losses.to_vec(), losses.to_vec()];
+        let wanted = (&mut clipped[..room[0]], &mut scales[..room[1]]);
+        let sums = limits.clip_in_way::<BY_BLOCK>(Some(losses), wanted.0, wanted.1);
+        let in_place = limits.clip_in_way::<BY_BLOCK>(None, &mut replaced, &mut []);
+        assert_eq!(in_place, sums);
+        assert_eq!(bits(&clipped[..room[0]]), bits(&replaced[..room[0]]));
+        (sums, bits(&clipped), bits(&scales))
+    }
+
+    #[test]
+    fn both_ways_give_the_same_bits() {
+        let finite = [0.0, -0.0, 1e-40, -1e-40, f32::MAX, -f32::MAX, 3e17];
+        let any = [f32::NAN, 0.0, f32::INFINITY, -0.0, f32::NEG_INFINITY, f32::MAX];
+        for (lower, mean, upper) in
+            [(-f32::MAX, 3.0, 17.5), (-3.0, 3.0, 9.0), (-4.0, -2.0, -0.5), (0.5, 2.0, 9.0)]
+        {
+            for scaling in [Scaling::Ratio, Scaling::Deviation] {
+                for non_finite in [NonFinite::Skip, NonFinite::Reject] {
+                    let limits = Limits::from_parts(lower, mean, upper, scaling, non_finite).unwrap();
+                    for len in [0, 1, 2, 31, 33, 96, 500, BLOCK - 1, BLOCK, BLOCK + 1, 7 * BLOCK + 5] {
+                        for specials in [&[][..], &finite, &any] {
+                            let losses = losses(len, specials);
+                            for room in [[0, 0], [len, 0], [0, len], [len, len], [len / 2, len / 3]] {
+                                let expected = clip::<false>(&limits, &losses, room);
+                                assert_eq!(clip::<true>(&limits, &losses, room), expected, "{len} {room:?}");
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
 }

@@ -34,7 +34,7 @@ const GROUP: usize = 2 * LANES;
 const MOST_CANCELLATION: f64 = 16.0;
 
 /// Whether loops over lanes are compiled to vector instructions.
-const HAS_VECTORS: bool =
+pub(crate) const HAS_VECTORS: bool =
     cfg!(any(target_feature = "sse2", target_feature = "neon", target_feature = "simd128"));
 
 /// The sums of at most a block of losses, clipped. That a loss will be clipped is more likely if one was in the block
@@ -98,26 +98,60 @@ fn sum_moderate<const TWO_SIDED: bool, F: Float>(limits: &Limits<F>, block: &[F]
 
 /// Of any losses.
 fn sum_any<F: Float>(limits: &Limits<F>, block: &[F]) -> BatchSums<F> {
-    let mut sums: BatchSums<F> = BatchSums::default();
-    let mut single = F::zero();
+    let center = center(limits);
+    let (mut sums, totals) = scan(limits, block, center);
+    // A single loss is its own mean, to the bit.
+    if sums.count > 1 {
+        sums.set_moments(limits, center, totals, |center| scan(limits, block, center).1);
+    }
+    sums
+}
+
+/// Looks at losses one after the other. Returns their totals about a centre, and their sums, in which the moments are
+/// those of the last loss alone.
+fn scan<F: Float>(limits: &Limits<F>, block: &[F], center: F) -> (BatchSums<F>, Totals<F>) {
+    // A zero, but not a constant: to set many numbers to one takes a function, in a program without an operating system
+    // one of its own.
+    #[allow(clippy::eq_op)]
+    let zero = center - center;
+    let mut sums =
+        BatchSums { count: 0, mean: zero, squares: zero, clipped: 0, non_finite: 0, largest_excess: zero };
+    let mut lanes = [Totals { sum: zero, squares: zero }; 2 * LANES];
     for &loss in block {
         if !loss.is_finite() {
             sums.non_finite += 1;
             continue;
         }
-        single = loss;
-        sums.count += 1;
-        if !limits.contains(loss) {
+        let within = limits.within(loss);
+        if within != loss {
             sums.clipped += 1;
-            let excess = (loss - limits.upper).at_least(limits.lower - loss).at_most(F::max_value());
+            let excess = (loss - within).at_least(within - loss).at_most(F::max_value());
             sums.largest_excess = sums.largest_excess.at_least(excess);
         }
+        // Of either zero +0, which a sum of several gives.
+        sums.mean = zero + within.saturate();
+        lanes[LANES + sums.count as usize % LANES].add(sums.mean - center);
+        sums.count += 1;
+        if sums.count as usize % RUN == 0 {
+            halve(&mut lanes);
+        }
     }
-    // A single loss is its own mean, to the bit.
-    let center = if sums.count == 1 { entering(limits, single) } else { center(limits) };
-    let about = |center| Lanes::of_finite(limits, block, center).totals();
-    sums.set_moments(limits, center, about(center), about);
-    sums
+    let mut rest = &mut lanes[..];
+    while rest.len() > 1 {
+        rest = halve(rest);
+    }
+    (sums, lanes[0])
+}
+
+/// Moves the second half of the lanes into the first, which it returns.
+fn halve<F: Float>(lanes: &mut [Totals<F>]) -> &mut [Totals<F>] {
+    let (first, second) = lanes.split_at_mut(lanes.len() / 2);
+    for (first, second) in first.iter_mut().zip(second) {
+        first.sum = first.sum + second.sum;
+        first.squares = first.squares + second.squares;
+        *second = Totals { sum: F::zero(), squares: F::zero() };
+    }
+    first
 }
 
 /// The running mean; 0 where that is so large that the squares of the distances from it could overflow.
@@ -128,12 +162,6 @@ fn center<F: Float>(limits: &Limits<F>) -> F {
     } else {
         F::zero()
     }
-}
-
-/// What enters the moments of a loss; NaN of NaN.
-#[inline(always)]
-fn entering<F: Float>(limits: &Limits<F>, loss: F) -> F {
-    limits.lower.saturate().at_least(limits.upper.saturate().at_most(loss))
 }
 
 impl<F: Float> BatchSums<F> {
@@ -151,7 +179,7 @@ impl<F: Float> BatchSums<F> {
         let count = F::from_count(self.count);
         let distance = totals.sum / count;
         // Rounding may take the mean of clipped losses beyond the limit, where no centre may be.
-        self.mean = entering(limits, center + distance);
+        self.mean = limits.within(center + distance).saturate();
         self.squares = totals.squares - totals.sum * distance;
         if self.squares * F::from_f64(MOST_CANCELLATION) < totals.squares {
             let totals = about(self.mean);
@@ -163,6 +191,7 @@ impl<F: Float> BatchSums<F> {
 }
 
 /// Of a block.
+#[derive(Clone, Copy)]
 struct Totals<F> {
     /// Sum of the distances of the clamped losses from a centre.
     sum: F,
@@ -171,6 +200,11 @@ struct Totals<F> {
 }
 
 impl<F: Float> Totals<F> {
+    fn add(&mut self, distance: F) {
+        self.sum = self.sum + distance;
+        self.squares = self.squares + distance * distance;
+    }
+
     /// Whether no loss can have been NaN, minus infinity or beyond the bound of the moments: none is further from the
     /// centre than the root of the squares.
     fn are_moderate(&self, center: F) -> bool {
@@ -200,21 +234,6 @@ impl<F: Float> Lanes<F> {
             extremes = of_run.start.at_most(extremes.start)..of_run.end.at_least(extremes.end);
         }
         (lanes, extremes)
-    }
-
-    /// Of the finite losses, clamped, among any losses.
-    fn of_finite(limits: &Limits<F>, block: &[F], center: F) -> Self {
-        let (mut lanes, mut run, mut len) = (Self::new(), Self::new(), 0);
-        for &loss in block.iter().filter(|loss| loss.is_finite()) {
-            run.add(len % LANES, entering(limits, loss) - center);
-            len += 1;
-            if len % RUN == 0 {
-                lanes.merge(&run);
-                run = Self::new();
-            }
-        }
-        lanes.merge(&run);
-        lanes
     }
 
     /// Adds a run as it is, and returns whether a loss is above `upper`, which is not negative.

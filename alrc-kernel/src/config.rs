@@ -89,7 +89,8 @@ impl<F: Float> Config<F> {
     #[inline(always)]
     pub fn validate(&self) -> Result<(), ConfigError> {
         let from_0_to_1e9 = |parameter, value: F| {
-            let is_permitted = value >= F::zero() && value <= F::from_f64(1e9) && value.is_finite();
+            // 1e9 is beyond the largest number of some types.
+            let is_permitted = value >= F::zero() && value <= F::from_f64(1e9).at_most(F::max_value());
             ConfigError::unless(is_permitted, parameter, value, "from 0 to 1e9")
         };
         let decay = |parameter, value: F| {
@@ -112,9 +113,9 @@ impl<F: Float> Start<F> {
     fn validate(&self) -> Result<(), ConfigError> {
         match *self {
             Self::Estimate { mu1, mu2 } => {
-                let is_permitted = mu1.saturate() == mu1;
+                let is_permitted = mu1 >= -F::moment_bound() && mu1 <= F::moment_bound();
                 ConfigError::unless(is_permitted, "mu1", mu1, "in magnitude at most 1.4e17 (f64: 1e152)")?;
-                let is_permitted = mu2 > mu1 * mu1 && mu2.is_finite();
+                let is_permitted = mu2 > mu1 * mu1 && mu2 <= F::max_value();
                 ConfigError::unless(is_permitted, "mu2", mu2, "finite and above the square of mu1")
             }
             Self::WarmUp { steps } => {

@@ -25,6 +25,12 @@ pub struct Clipped<F> {
     pub scale: F,
 }
 
+impl<F: Float> Clipped<F> {
+    pub(crate) fn nothing() -> Self {
+        Self { loss: F::zero(), scale: F::zero() }
+    }
+}
+
 impl<F: Float> Limits<F> {
     /// Limits from plain numbers, such as those of another process; `None` unless they are finite,
     /// lower <= mean <= upper, and the mean's magnitude at most twice [`Float::moment_bound`].
@@ -69,6 +75,11 @@ impl<F: Float> Limits<F> {
         loss >= self.lower && loss <= self.upper
     }
 
+    /// The value nearest to a loss that is not NaN.
+    pub(crate) fn within(&self, loss: F) -> F {
+        self.lower.at_least(self.upper.at_most(loss))
+    }
+
     /// Clips one loss.
     #[inline]
     pub fn clip(&self, loss: F) -> Clipped<F> {
@@ -78,7 +89,7 @@ impl<F: Float> Limits<F> {
             let limit = self.nearest(loss);
             Clipped { loss: limit, scale: self.scale(loss, limit) }
         } else {
-            Clipped { loss: F::zero(), scale: F::zero() }
+            Clipped::nothing()
         }
     }
 

@@ -1,57 +1,56 @@
 //! Correctly rounded square roots in integer arithmetic, for builds without `std`.
 //!
-//! A positive number is m 2^e with an integer m and, after doubling m where needed, an even e. The integer square
-//! root of m, shifted left so far that the root has one bit more than the significand, is rounded to nearest by that
-//! bit: the root is never half-way between two numbers, as its square would need twice as many bits as m has.
+//! A positive number is m 2^e with an integer m and, after doubling m where needed, an even e. The root of m is found
+//! digit by digit, one more than the significand has, and rounded to nearest by that one: the root is never half-way
+//! between two numbers, as its square would need twice as many bits as m has.
 
 macro_rules! square_root {
-    ($float:ident, $bits:ident, $significand:expr, $wide:ident) => {
+    ($float:ident, $bits:ident) => {
         /// The square root of a number, rounded to nearest.
         pub(crate) fn $float(x: $float) -> $float {
-            if x.is_nan() || x <= 0.0 || x == $float::INFINITY {
+            let bits = x.to_bits();
+            // In the order of their bits come zero, the numbers with a root, infinity, NaN, and all with a sign.
+            if bits.wrapping_sub(1) >= $float::INFINITY.to_bits() - 1 {
                 return if x < 0.0 { $float::NAN } else { x };
             }
-            const STORED: u32 = $significand - 1;
+            const SIGNIFICAND: u32 = $float::MANTISSA_DIGITS;
+            const STORED: u32 = SIGNIFICAND - 1;
             const BIAS: i32 = $float::MAX_EXP - 1;
-            let biased = (x.to_bits() >> STORED) as i32;
-            let fraction = x.to_bits() & ((1 << STORED) - 1);
+            let biased = (bits >> STORED) as i32;
+            let fraction = bits & ((1 << STORED) - 1);
             // A subnormal is shifted until it has the bits of a normal number.
             let (m, exponent) = if biased == 0 {
-                let shift = fraction.leading_zeros() - ($bits::BITS - $significand);
+                let shift = fraction.leading_zeros() - ($bits::BITS - SIGNIFICAND);
                 (fraction << shift, 1 - shift as i32)
             } else {
                 (fraction | 1 << STORED, biased)
             };
             let exponent = exponent - BIAS;
-            // x = m 2^(exponent - STORED), m of $significand bits.
+            // x = m 2^(exponent - STORED), m of SIGNIFICAND bits.
             let odd = (exponent & 1) as u32;
-            let root = integer_root($wide::from(m) << (STORED + 2 + odd));
-            // The root has $significand + 1 bits, the last of which rounds.
+
+            // (root + digit)^2 - root^2 = (2 root + digit) digit. Where the digit would be halved in this product, what
+            // is left of the number is doubled.
+            let (mut rest, mut root, mut digit) = (m << (1 + odd), 0, 1 << SIGNIFICAND);
+            while digit != 0 {
+                let step = 2 * root + digit;
+                if rest >= step {
+                    rest -= step;
+                    root += digit;
+                }
+                rest *= 2;
+                digit /= 2;
+            }
+            // The root has SIGNIFICAND + 1 bits, the last of which rounds.
             let rounded = (root >> 1) + (root & 1);
             let exponent = ((exponent - odd as i32) / 2 + BIAS - 1) as $bits;
-            return $float::from_bits((exponent << STORED) + rounded as $bits);
-
-            /// The largest integer whose square is at most `n`, bit by bit.
-            fn integer_root(n: $wide) -> $wide {
-                let (mut rest, mut root) = (n, 0);
-                let mut bit: $wide = 1 << ($wide::BITS - 2 - (n.leading_zeros() & !1));
-                while bit != 0 {
-                    if rest >= root + bit {
-                        rest -= root + bit;
-                        root = (root >> 1) + bit;
-                    } else {
-                        root >>= 1;
-                    }
-                    bit >>= 2;
-                }
-                root
-            }
+            $float::from_bits((exponent << STORED) + rounded)
         }
     };
 }
 
-square_root!(f32, u32, 24, u64);
-square_root!(f64, u64, 53, u128);
+square_root!(f32, u32);
+square_root!(f64, u64);
 
 #[cfg(test)]
 mod tests {

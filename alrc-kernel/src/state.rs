@@ -35,7 +35,7 @@ impl<F: Float> State<F> {
         ConfigError::unless(is_permitted, "mean", self.mean, "in magnitude at most 2.8e17 (f64: 2e152)")?;
         let is_permitted = self.mean + self.carry == self.mean;
         ConfigError::unless(is_permitted, "carry", self.carry, "below half a unit in the mean's last place")?;
-        let is_permitted = self.variance >= F::zero() && self.variance.is_finite();
+        let is_permitted = self.variance >= F::zero() && self.variance <= F::max_value();
         ConfigError::unless(is_permitted, "variance", self.variance, "finite and at least 0")?;
         let steps = match config.start {
             Start::Estimate { .. } => 0,
@@ -82,8 +82,8 @@ impl<F: Float> State<F> {
             Start::WarmUp { steps } => steps,
             Start::Estimate { .. } => self.warm_up_left,
         };
-        let step = u64::from(steps.saturating_sub(self.warm_up_left)) + 1;
-        let past = F::one() - F::one() / F::from_count(step);
+        let step = steps.saturating_sub(self.warm_up_left) + 1;
+        let past = F::one() - F::one() / F::from_count(step.into());
         (past, past)
     }
 }

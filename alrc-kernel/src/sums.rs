@@ -44,17 +44,18 @@ impl<F: Float> BatchSums<F> {
     /// are not [valid](Self::is_valid), these are no longer, either.
     pub fn merge(&mut self, other: &Self) {
         let are_valid = self.is_valid() && other.is_valid();
+        let count = self.count.saturating_add(other.count);
         if self.count == 0 {
             (self.mean, self.squares) = (other.mean, other.squares);
         } else if other.count > 0 {
             let own = F::from_count(self.count);
-            let weight = F::from_count(other.count) / F::from_count(self.count.saturating_add(other.count));
+            let weight = F::from_count(other.count) / F::from_count(count);
             let distance = other.mean - self.mean;
             self.mean = self.mean + distance * weight;
             let squares = self.squares + other.squares + distance * distance * (own * weight);
             self.squares = squares.at_most(F::max_value());
         }
-        self.count = self.count.saturating_add(other.count);
+        self.count = count;
         self.clipped = self.clipped.saturating_add(other.clipped);
         self.non_finite = self.non_finite.saturating_add(other.non_finite);
         self.largest_excess = self.largest_excess.at_least(other.largest_excess);

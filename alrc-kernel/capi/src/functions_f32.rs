@@ -85,9 +85,9 @@ pub unsafe extern "C" fn alrc_f32_step_batch(
             (memory::input(state)?, after, report, Batch::new(losses, clipped, scales, len)?)
         };
         let mut alrc = before.kernel()?;
-        let result = match batch {
-            Batch::Apart { losses, clipped, scales } => alrc.step_batch(losses, clipped, scales),
-            Batch::InPlace { losses, scales } => alrc.step_batch_in_place(losses, scales),
+        let result = match batch.losses {
+            Some(losses) => alrc.step_batch(losses, batch.clipped, batch.scales),
+            None => alrc.step_batch_in_place(batch.clipped, batch.scales),
         };
         after.change(|state| state.set(&alrc));
         report.write(result.into());
@@ -151,9 +151,9 @@ pub unsafe extern "C" fn alrc_f32_clip(
             (limits, sums, Batch::new(losses, clipped, scales, len)?)
         };
         let limits = limits.kernel()?;
-        let result = match batch {
-            Batch::Apart { losses, clipped, scales } => limits.clip_batch(losses, clipped, scales),
-            Batch::InPlace { losses, scales } => limits.clip_batch_in_place(losses, scales),
+        let result = match batch.losses {
+            Some(losses) => limits.clip_batch(losses, batch.clipped, batch.scales),
+            None => limits.clip_batch_in_place(batch.clipped, batch.scales),
         };
         sums.write(result.into());
         Ok(())

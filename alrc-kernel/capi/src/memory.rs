@@ -30,6 +30,10 @@ fn check<T>(pointer: *const T) -> Result<(), alrc_status> {
     }
 }
 
+fn check_len<T>(len: usize) -> Result<(), alrc_status> {
+    if len > isize::MAX as usize / size_of::<T>() { Err(ALRC_ERROR_LENGTH) } else { Ok(()) }
+}
+
 /// What the pointer leads to; to be turned into a value of the kernel before anything is written, for a result may go to
 /// the same place.
 ///
@@ -85,34 +89,19 @@ pub(crate) unsafe fn slice<'a, T: Plain>(pointer: *const T, len: usize) -> Resul
         return Ok(&[]);
     }
     check(pointer)?;
-    if len > isize::MAX as usize / size_of::<T>() {
-        return Err(ALRC_ERROR_LENGTH);
-    }
+    check_len::<T>(len)?;
     // SAFETY: neither null nor misaligned, thus valid for reads; any bytes are a T; no longer than a slice can be.
     Ok(unsafe { slice::from_raw_parts(pointer, len) })
 }
 
-/// A buffer for writing; an empty slice where it is null.
-///
-/// # Safety
-/// `pointer` is null, misaligned, or valid for reads and writes of `len` values, which nobody else reads or writes
-/// while the slice lives.
-unsafe fn slice_mut<'a, T: Plain>(pointer: *mut T, len: usize) -> Result<&'a mut [T], alrc_status> {
-    if len == 0 || pointer.is_null() {
-        return Ok(&mut []);
-    }
-    check(pointer)?;
-    if len > isize::MAX as usize / size_of::<T>() {
-        return Err(ALRC_ERROR_LENGTH);
-    }
-    // SAFETY: neither null nor misaligned, thus valid for reads and writes; any bytes are a T; not too long.
-    Ok(unsafe { slice::from_raw_parts_mut(pointer, len) })
-}
-
-/// The buffers of a batch; `clipped` and `scales` are empty where they are not wanted.
-pub(crate) enum Batch<'a, T> {
-    Apart { losses: &'a [T], clipped: &'a mut [T], scales: &'a mut [T] },
-    InPlace { losses: &'a mut [T], scales: &'a mut [T] },
+/// The buffers of a batch.
+pub(crate) struct Batch<'a, T> {
+    /// Where they are not in the place of their clipped values.
+    pub(crate) losses: Option<&'a [T]>,
+    /// Empty where it is not wanted.
+    pub(crate) clipped: &'a mut [T],
+    /// Empty where it is not wanted.
+    pub(crate) scales: &'a mut [T],
 }
 
 impl<T: Plain> Batch<'_, T> {
@@ -125,29 +114,48 @@ impl<T: Plain> Batch<'_, T> {
         scales: *mut T,
         len: usize,
     ) -> Result<Self, alrc_status> {
-        let is_in_place = clipped.cast_const() == losses && !losses.is_null();
+        if len == 0 {
+            return Ok(Self { losses: None, clipped: &mut [], scales: &mut [] });
+        }
+        check(losses)?;
+        if !clipped.is_aligned() || !scales.is_aligned() {
+            return Err(ALRC_ERROR_ALIGNMENT);
+        }
+        check_len::<T>(len)?;
+        let is_in_place = clipped.cast_const() == losses;
         if overlap(losses, scales, len)
             || overlap(clipped, scales, len)
             || (!is_in_place && overlap(losses, clipped, len))
         {
             return Err(ALRC_ERROR_OVERLAP);
         }
-        // SAFETY: of three buffers, or two where `losses` is `clipped`, none overlaps another; the caller vouches
-        // for each.
+        // SAFETY: null, or aligned and thus valid, and not too long; of three buffers, or two where `losses` is
+        // `clipped`, none overlaps another.
         unsafe {
-            let scales = slice_mut(scales, len)?;
-            Ok(if is_in_place {
-                Self::InPlace { losses: slice_mut(clipped, len)?, scales }
-            } else {
-                Self::Apart { losses: slice(losses, len)?, clipped: slice_mut(clipped, len)?, scales }
+            Ok(Self {
+                losses: if is_in_place { None } else { Some(slice::from_raw_parts(losses, len)) },
+                clipped: slice_or_empty(clipped, len),
+                scales: slice_or_empty(scales, len),
             })
         }
     }
 }
 
+/// # Safety
+/// `pointer` is null, or aligned and valid for reads and writes of `len` values, no more than a slice can have, which
+/// nobody else reads or writes while the slice lives.
+unsafe fn slice_or_empty<'a, T: Plain>(pointer: *mut T, len: usize) -> &'a mut [T] {
+    if pointer.is_null() {
+        &mut []
+    } else {
+        // SAFETY: not null; the caller vouches for the rest.
+        unsafe { slice::from_raw_parts_mut(pointer, len) }
+    }
+}
+
+/// Whether two buffers of one length, which is not too long, are there and overlap.
 fn overlap<T>(first: *const T, second: *const T, len: usize) -> bool {
-    let bytes = len.saturating_mul(size_of::<T>());
-    !first.is_null() && !second.is_null() && first.addr().abs_diff(second.addr()) < bytes
+    !first.is_null() && !second.is_null() && first.addr().abs_diff(second.addr()) < len * size_of::<T>()
 }
 
 /// A snapshot's buffer for writing.
@@ -159,7 +167,9 @@ pub(crate) unsafe fn bytes_mut<'a, const N: usize>(
     len: usize,
 ) -> Result<&'a mut [u8; N], alrc_status> {
     check(pointer)?;
-    // SAFETY: not null; the caller vouches for the rest.
-    let bytes = unsafe { slice_mut(pointer, len)? };
-    bytes.try_into().map_err(|_| ALRC_ERROR_LENGTH)
+    if len != N {
+        return Err(ALRC_ERROR_LENGTH);
+    }
+    // SAFETY: not null, thus valid for reads and writes of as many bytes; any bytes are an array of them.
+    Ok(unsafe { &mut *pointer.cast() })
 }

@@ -171,6 +171,16 @@ fn two_processes_do_not_share_a_comparison() {
     compare(&["--resume", "--seeds", "2"]).assert().success();
 }
 
+/// How many losses are the last ones depends on the number of steps: a tenth of few, 5,000 of many.
+#[test]
+fn the_table_names_the_figure_of_merit() {
+    let directory = directory();
+    let options = ["compare", "--width", "2", "--steps", "4", "--seeds", "1"];
+    let output = alrc_train(directory.path(), &options).output().unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.starts_with("| seed | clipping | mean of the last losses | spikes |"), "{table}");
+}
+
 /// Whoever compares for a few steps with the published start learns why both curves are the same.
 #[test]
 fn a_comparison_without_clipping_says_so() {

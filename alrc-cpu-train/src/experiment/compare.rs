@@ -216,7 +216,7 @@ impl Trained {
 /// A table of the runs, in Markdown.
 pub fn table(runs: &[Compared]) -> String {
     let mut table = String::from(
-        "| seed | clipping | mean loss of the last tenth | spikes | largest loss | clipped | images/s |\n\
+        "| seed | clipping | mean of the last losses | spikes | largest loss | clipped | images/s |\n\
          | ---: | --- | ---: | ---: | ---: | ---: | ---: |\n",
     );
     for run in runs {

@@ -12,9 +12,9 @@ use super::ranks::agree;
 use super::{Failure, stop_on_signal, stopped};
 use crate::comm::{Communicator, Transport, agreement};
 use crate::config::{self, Config, Switch};
-use crate::data::Dataset;
+use crate::data::{self, Dataset};
 use crate::experiment::run::{self, RunError};
-use crate::record::progress::Board;
+use crate::record::progress::Progress;
 use crate::record::summary::{Ending, Summary};
 use crate::signal::Stop;
 
@@ -117,7 +117,8 @@ impl Run {
         if let Some(summary) = self.finished(ranks, &config)? {
             return Ok(summary);
         }
-        let dataset = agree(ranks, run::load(&config).map_err(RunError::from).map_err(Failure::from))?;
+        let dataset = data::load(&config.data, config.seed).map_err(RunError::from);
+        let dataset = agree(ranks, dataset.map_err(Failure::from))?;
         agreement::compare(ranks, &describe(&dataset), |its, first| {
             format!("reads {its} from --data, rank 0 reads {first}; give every rank the same data")
         })?;
@@ -126,7 +127,7 @@ impl Run {
             agree(ranks, self.open(ranks, config, Arc::new(dataset), directory).map_err(Failure::from))?;
         run.join(Arc::clone(communicator), self.overlap.is_on())?;
         let (first, steps) = (run.trainer.step, run.trainer.config.steps);
-        let mut progress = (ranks.rank() == 0).then(|| Board.run("run", first, steps));
+        let mut progress = (ranks.rank() == 0).then(|| Progress::new("run", first, steps));
         Ok(run.train(progress.as_mut(), stop, |_| {})?)
     }
 

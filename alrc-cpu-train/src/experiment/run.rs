@@ -13,8 +13,7 @@ use super::files::{lock, read_toml, save, save_toml, unwritable};
 use crate::checkpoint::{self, CheckpointError};
 use crate::comm::{Communicator, Single, agreement};
 use crate::config::Config;
-use crate::data::cifar10::{self, DataError};
-use crate::data::{BUILTIN, Dataset, synthetic};
+use crate::data::Dataset;
 use crate::files::DirectoryLock;
 use crate::record::events::{self, EventWriter};
 use crate::record::losses::LossWriter;
@@ -33,14 +32,6 @@ const LOSSES: &str = "losses.csv";
 const SAMPLES: &str = "samples.png";
 const SUMMARY: &str = "summary.json";
 const CHECKPOINTS: &str = "checkpoints";
-
-/// Loads what `--data` names.
-pub fn load(config: &Config) -> Result<Dataset, DataError> {
-    match config.data.as_str() {
-        BUILTIN => Ok(synthetic::generate(config.seed)),
-        path => cifar10::read(Path::new(path)),
-    }
-}
 
 /// A run that has been begun.
 pub struct Run {

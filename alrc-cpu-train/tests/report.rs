@@ -6,6 +6,8 @@ mod program;
 use std::fs;
 use std::path::Path;
 
+use alrc_cpu_train::config::Config;
+use alrc_cpu_train::record::summary::{Ending, Summary};
 use program::{alrc_train, assert_fails};
 use serde_json::Value;
 
@@ -16,16 +18,16 @@ struct FakeRun<'a> {
     num_stddev: Option<f32>,
     steps: u64,
     last: f64,
-    ending: Option<&'a str>,
+    ending: Option<Ending>,
 }
 
 const RUN: FakeRun<'static> =
-    FakeRun { options: "", seed: 0, num_stddev: None, steps: 100, last: 4.0, ending: Some("finished") };
+    FakeRun { options: "", seed: 0, num_stddev: None, steps: 100, last: 4.0, ending: Some(Ending::Finished) };
 
 impl FakeRun<'_> {
     fn write(&self, directory: &Path) {
         fs::create_dir_all(directory).unwrap();
-        let mut config: toml::Table = toml::Table::try_from(alrc_cpu_train::config::Config {
+        let mut config: toml::Table = toml::Table::try_from(Config {
             steps: self.steps,
             seed: self.seed,
             num_stddev: self.num_stddev,
@@ -43,9 +45,21 @@ impl FakeRun<'_> {
         }
         fs::write(directory.join("losses.csv"), losses).unwrap();
         if let Some(ending) = self.ending {
-            let scales = vec![0; 19].into_iter().chain([self.steps]).collect::<Vec<_>>();
-            let summary = serde_json::json!({ "ending": ending, "scale_histogram": scales });
-            fs::write(directory.join("summary.json"), summary.to_string()).unwrap();
+            let summary = Summary {
+                ending,
+                steps: self.steps,
+                batch_size: 2,
+                images_per_second: None,
+                wall_seconds: 1.0,
+                peak_rss_bytes: None,
+                clipped_fraction: 0.0,
+                non_finite_images: 0,
+                scale_histogram: vec![0; 19].into_iter().chain([self.steps]).collect(),
+                mean_last_unclipped_loss: Some(self.last),
+                final_checkpoint: None,
+            };
+            let json = serde_json::to_vec(&summary).unwrap();
+            fs::write(directory.join("summary.json"), json).unwrap();
         }
     }
 }
@@ -202,8 +216,8 @@ fn unfinished_and_diverged_runs_are_shown_but_not_counted() {
     let runs = directory.path().join("runs");
     FakeRun { last: 5.0, ..RUN }.write(&runs.join("finished"));
     FakeRun { seed: 1, ending: None, ..RUN }.write(&runs.join("under way"));
-    FakeRun { seed: 2, ending: Some("diverged"), ..RUN }.write(&runs.join("diverged"));
-    FakeRun { seed: 3, ending: Some("interrupted"), ..RUN }.write(&runs.join("interrupted"));
+    FakeRun { seed: 2, ending: Some(Ending::Diverged), ..RUN }.write(&runs.join("diverged"));
+    FakeRun { seed: 3, ending: Some(Ending::Interrupted), ..RUN }.write(&runs.join("interrupted"));
     // Cut off in the middle of a line, as a kill leaves it.
     let losses = runs.join("under way/losses.csv");
     let text = fs::read_to_string(&losses).unwrap();
@@ -217,6 +231,22 @@ fn unfinished_and_diverged_runs_are_shown_but_not_counted() {
     let page = page(directory.path());
     assert!(page.contains("4 runs of 1 setting, 2 unfinished, 1 diverged."), "{page}");
     assert!(page.contains("99 of 100"));
+}
+
+/// A run that was interrupted after step 100 and then ended with 90 is finished for both commands.
+#[test]
+fn a_run_that_ended_with_fewer_steps_is_finished() {
+    let directory = tempfile::tempdir().unwrap();
+    FakeRun { options: "steps = 90", last: 5.0, ..RUN }.write(&directory.path().join("runs/a"));
+    let group = &report(directory.path())["groups"][0];
+    assert_eq!(
+        (&group["repeats"], &group["unfinished"], &group["mean"]),
+        (&1.into(), &0.into(), &5.0.into())
+    );
+    alrc_train(directory.path(), &["run", "--resume", "--out", "runs/a"]).assert().success();
+    // With more steps it has something left to do.
+    FakeRun { options: "steps = 110", ..RUN }.write(&directory.path().join("runs/a"));
+    assert_eq!(report(directory.path())["groups"][0]["unfinished"], 1);
 }
 
 #[test]

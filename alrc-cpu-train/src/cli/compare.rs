@@ -12,6 +12,7 @@ use super::{Failure, stop_on_signal, stopped};
 use crate::config::{Config, ConfigError};
 use crate::experiment::compare::{self, Compared, Comparison};
 use crate::loss::Loss;
+use crate::record::files::LOSSES;
 
 /// Train one setting with and without clipping, side by side, and draw both.
 ///
@@ -110,7 +111,7 @@ fn warn_if_nothing_clipped(runs: &[Compared], options: &Config, directory: &Path
          mean plus {n} standard deviations. {start}. To see clipping, give more --steps, --mu1-start and --mu2-start \
          that suit the losses (`alrc-train replay {} --num-stddev {n} --decay {decay}` suggests them) or --warm-up 20 \
          instead of them, or a lower --num-stddev",
-        directory.join(format!("seed-{}-unclipped", options.seed)).join("losses.csv").display()
+        directory.join(format!("seed-{}-unclipped", options.seed)).join(LOSSES).display()
     );
 }
 

@@ -9,12 +9,13 @@ use super::grid::GridRun;
 use super::run::{self, RunError};
 use super::sweep::{Datasets, Outcome, Swept, share_threads, sweep};
 use crate::config::{Config, difference};
+use crate::record::files::is_run;
 use crate::record::summary::{Ending, Summary};
 use crate::report::axis::Axis;
 use crate::report::curves::LossCurve;
 use crate::report::figures::{clipping, color, lines, loss_panel};
 use crate::report::plots::{Figure, Line, Panel};
-use crate::report::runs::{Run, is_run};
+use crate::report::runs::Run;
 use crate::signal::Stop;
 
 /// Width and height of the plot of a seed, in pixels.

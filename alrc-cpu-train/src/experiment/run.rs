@@ -15,7 +15,8 @@ use crate::comm::{Communicator, Single, agreement};
 use crate::config::Config;
 use crate::data::Dataset;
 use crate::files::DirectoryLock;
-use crate::record::events::{self, EventWriter};
+use crate::record::events::EventWriter;
+use crate::record::files::{CHECKPOINTS, CONFIG, EVENTS, LOSSES, SAMPLES, SUMMARY};
 use crate::record::losses::LossWriter;
 use crate::record::progress::Progress;
 use crate::record::samples;
@@ -25,13 +26,6 @@ use crate::train::{StepRecord, Trainer};
 
 /// A run without one finite loss in so many successive steps has diverged.
 const LOST_STEPS: u32 = 10;
-
-/// The files of a run.
-const CONFIG: &str = "config.toml";
-const LOSSES: &str = "losses.csv";
-const SAMPLES: &str = "samples.png";
-const SUMMARY: &str = "summary.json";
-const CHECKPOINTS: &str = "checkpoints";
 
 /// A run that has been begun.
 pub struct Run {
@@ -86,7 +80,7 @@ impl Run {
                         checkpoints.set_aside(damaged)?;
                     }
                     info!("continuing after step {} from {}", trainer.step, path.display());
-                    let events_path = directory.join(events::FILE_NAME);
+                    let events_path = directory.join(EVENTS);
                     let events =
                         EventWriter::resume(&events_path, trainer.step).map_err(unwritable(&events_path))?;
                     save_toml(&directory.join(CONFIG), &trainer.config)?;
@@ -145,7 +139,7 @@ impl Run {
         let checkpoints = directory.join(CHECKPOINTS);
         std::fs::create_dir_all(&checkpoints).map_err(unwritable(&checkpoints))?;
         save_toml(&directory.join(CONFIG), &trainer.config)?;
-        let (losses, events) = (directory.join(LOSSES), directory.join(events::FILE_NAME));
+        let (losses, events) = (directory.join(LOSSES), directory.join(EVENTS));
         let files = Files {
             directory: directory.to_owned(),
             checkpoints: checkpoint::Directory::new(checkpoints, trainer.config.keep),
@@ -275,7 +269,7 @@ impl Run {
 impl Files {
     fn record(&mut self, record: &StepRecord) -> Result<(), RunError> {
         self.losses.write(record).map_err(|source| self.unwritable(LOSSES, source))?;
-        self.events.write_step(record).map_err(|source| self.unwritable(events::FILE_NAME, source))
+        self.events.write_step(record).map_err(|source| self.unwritable(EVENTS, source))
     }
 
     /// Saves the state, unless it holds a NaN or an infinity; the losses go to the disk first, so that they are never
@@ -285,7 +279,7 @@ impl Files {
             return Ok(());
         }
         self.losses.sync().map_err(|source| self.unwritable(LOSSES, source))?;
-        self.events.sync().map_err(|source| self.unwritable(events::FILE_NAME, source))?;
+        self.events.sync().map_err(|source| self.unwritable(EVENTS, source))?;
         self.good = Some(self.checkpoints.write(trainer, counters)?);
         Ok(())
     }
@@ -297,7 +291,7 @@ impl Files {
         save(&path, &sheet.png)?;
         let last_step = trainer.step - 1;
         let written = self.events.write_samples(last_step, &sheet);
-        written.map_err(|source| self.unwritable(events::FILE_NAME, source))
+        written.map_err(|source| self.unwritable(EVENTS, source))
     }
 
     fn unwritable(&self, file: &str, source: io::Error) -> RunError {
@@ -330,13 +324,7 @@ pub fn check_config(config: &Config, directory: &Path) -> Result<Option<Config>,
 
 /// The summary of the run in `directory`, if it has come to its last step or has diverged.
 pub fn finished(directory: &Path, steps: u64) -> Option<Summary> {
-    let summary: Summary = serde_json::from_slice(&std::fs::read(directory.join(SUMMARY)).ok()?).ok()?;
-    let is_finished = match summary.ending {
-        Ending::Finished => summary.steps >= steps,
-        Ending::Diverged => true,
-        Ending::Interrupted => false,
-    };
-    is_finished.then_some(summary)
+    Summary::read(directory).ok()?.filter(|summary| summary.is_final(steps))
 }
 
 /// How many of the `steps` steps of the run in `directory` need not be done again: all if it is [`finished`], else those

@@ -21,6 +21,7 @@ use rayon::prelude::*;
 use thiserror::Error;
 
 use crate::files::write_atomically;
+use crate::record::files::is_run;
 use figures::Described;
 use groups::Collection;
 use plots::PlotError;
@@ -115,7 +116,7 @@ impl Report {
     /// Writes `report.html`, `table.md`, `table.csv`, and the plots as SVG and PNG, to `out`; returns the files.
     pub fn write(&self, out: &Path) -> Result<Vec<PathBuf>, ReportError> {
         let unwritable = |path: &Path, source| ReportError::Unwritable { path: path.to_owned(), source };
-        if runs::is_run(out) {
+        if is_run(out) {
             return Err(ReportError::OutIsRun(out.to_owned()));
         }
         std::fs::create_dir_all(out).map_err(|source| unwritable(out, source))?;

@@ -176,6 +176,33 @@ fn what_does_not_matter_makes_no_setting() {
     assert_eq!(document["groups"][4]["other_settings"], "decay 0.999, width 128");
 }
 
+/// What a resumed run may change makes no setting; but for the number of steps, and the name of the data.
+#[test]
+fn neutral_options_make_no_setting() {
+    let directory = tempfile::tempdir().unwrap();
+    let neutral = [
+        "data = \"elsewhere/builtin\"",
+        "threads = 7",
+        "conv = \"reference\"",
+        "simd = \"scalar\"",
+        "sum-order = \"fixed\"",
+        "backend = \"wgpu\"",
+        "adapter = \"llvmpipe\"",
+        "checkpoint-every = 5",
+        "keep = 5",
+    ];
+    let every = Config::every_option();
+    let defining = Config::default().with(&every).unwrap().defining();
+    let keys = every.keys().filter(|&key| key != "steps" && !defining.contains_key(key));
+    for (seed, key) in (0..).zip(keys) {
+        let of_key = neutral.iter().find(|options| options.starts_with(&format!("{key} = ")));
+        let options = of_key.unwrap_or_else(|| panic!("no value for {key}"));
+        FakeRun { seed, options, ..RUN }.write(&directory.path().join("runs").join(key));
+    }
+    let groups = report(directory.path())["groups"].clone();
+    assert_eq!((groups.as_array().unwrap().len(), &groups[0]["repeats"]), (1, &neutral.len().into()));
+}
+
 /// A report reads the runs of later versions: an option that is unknown here makes another setting, unless it only says
 /// how the work is carried out.
 #[test]

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use toml::Table;
+
 use super::curves::{Envelope, LossCurve, window};
-use crate::config::Config;
+use crate::config::{Config, as_argument};
 use crate::record::files::{CONFIG, LOSSES, SAMPLES, Unreadable, is_run};
 use crate::record::losses;
 use crate::record::summary::{Ending, Summary, last_steps};
@@ -68,21 +70,9 @@ pub struct Run {
     pub samples: Option<PathBuf>,
 }
 
-/// Settings that may differ between repeats of one experiment, besides the seed and the threshold of the clipping: how
-/// the work is carried out, and what is left behind. `data` is told apart by the last part of its path.
-const NOT_OF_THE_SETTING: [&str; 11] = [
-    "seed",
-    "num-stddev",
-    "threads",
-    "conv",
-    "simd",
-    "backend",
-    "comm",
-    "sum-order",
-    "checkpoint-every",
-    "keep",
-    "init",
-];
+/// Options that determine the results, in which the runs of a setting may differ all the same: repeats have other seeds
+/// and starts, and thresholds of the clipping are compared.
+const WITHIN_A_SETTING: [&str; 3] = ["seed", "init", "num-stddev"];
 
 /// All directories at or below `root` with a `config.toml` and a `losses.csv`, in the order of their names. Links to
 /// directories are not followed.
@@ -130,34 +120,24 @@ impl Run {
     }
 }
 
-/// The configuration of a run, and its setting. What an older version did not know has its default value; what only a
-/// newer one knows still tells settings apart.
+/// The configuration of a run, and its setting: what determines the results, with the number of steps and the last part
+/// of the path of the data. What an older version did not know has its default value; what only a newer one knows still
+/// tells settings apart.
 fn read_config(path: &Path) -> Result<(Config, BTreeMap<String, String>), Unreadable> {
-    let unreadable = |error: &dyn ToString| Unreadable::new(path, error.to_string());
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(&error))?;
-    let own: toml::Table = toml::from_str(&text).map_err(|error| unreadable(&error.message()))?;
-    let defaults = Config::default().to_table();
-    let mut table = defaults.clone();
-    table.extend(own);
-    let mut known = table.clone();
-    known.retain(|key, _| key == "init" || defaults.contains_key(key));
-    let config: Config = known.try_into().map_err(|error: toml::de::Error| unreadable(&error.message()))?;
-    if let Some(toml::Value::String(data)) = table.get_mut("data") {
-        let name = Path::new(data.as_str()).file_name().map(|name| name.to_string_lossy().into_owned());
-        *data = name.unwrap_or_else(|| data.clone());
-    }
-    let setting = table.into_iter().filter(|(key, _)| !NOT_OF_THE_SETTING.contains(&key.as_str())).map(
-        |(key, value)| {
-            let text = match value {
-                toml::Value::String(text) => text,
-                // Single precision, as the program takes it: 0.002, not 0.0020000000949949026.
-                toml::Value::Float(number) => (number as f32).to_string(),
-                other => other.to_string(),
-            };
-            (key, text)
-        },
-    );
-    Ok((config, setting.collect()))
+    let text = std::fs::read_to_string(path).map_err(|error| Unreadable::new(path, error))?;
+    let table: Table = toml::from_str(&text).map_err(|error| Unreadable::new(path, error.message()))?;
+    let options = Config::every_option();
+    let (known, newer): (Table, Table) = table.into_iter().partition(|(key, _)| options.contains_key(key));
+    let config = Config::default().with(&known).map_err(|error| Unreadable::new(path, error))?;
+
+    let mut setting = config.defining();
+    setting.retain(|key, _| !WITHIN_A_SETTING.contains(&key));
+    let data = Path::new(&config.data).file_name().map(|name| name.to_string_lossy().into_owned());
+    setting.insert("data".to_owned(), data.unwrap_or_else(|| config.data.clone()).into());
+    setting.extend(config.to_table().remove_entry("steps"));
+    setting.extend(newer);
+    let setting = setting.iter().map(|(key, value)| (key.clone(), as_argument(value))).collect();
+    Ok((config, setting))
 }
 
 /// What `losses.csv` holds.

@@ -1,16 +1,18 @@
 //! One training run, with everything that it writes.
 
 mod error;
+mod newest;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use error::RunError;
-use tracing::{Span, debug_span, info, warn};
+use newest::Newest;
+use tracing::{Span, debug_span, info};
 
 use super::files::{lock, read_toml, save, save_toml, unwritable};
-use crate::checkpoint::{self, CheckpointError};
+use crate::checkpoint;
 use crate::comm::{Communicator, Single, agreement};
 use crate::config::Config;
 use crate::data::Dataset;
@@ -37,6 +39,24 @@ pub struct Run {
     files: Option<Files>,
 }
 
+/// A run to go on with.
+pub enum Resumed {
+    /// It has something left to do.
+    Unfinished(Box<Run>),
+    /// It has nothing left to do.
+    Finished(Summary),
+}
+
+impl Resumed {
+    /// The summary of a run that has nothing left to do.
+    pub fn finished(&self) -> Option<&Summary> {
+        match self {
+            Self::Unfinished(_) => None,
+            Self::Finished(summary) => Some(summary),
+        }
+    }
+}
+
 /// The files of a run, open.
 struct Files {
     directory: PathBuf,
@@ -52,86 +72,56 @@ impl Run {
     /// Begins a run in `directory`, which must not hold one. Nothing is written if the starting parameters cannot be
     /// read.
     pub fn create(config: Config, dataset: Arc<Dataset>, directory: &Path) -> Result<Self, RunError> {
-        if directory.join(CONFIG).exists() {
-            return Err(RunError::Occupied(directory.to_owned()));
-        }
+        let check = || match directory.join(CONFIG).exists() {
+            true => Err(RunError::Occupied(directory.to_owned())),
+            false => Ok(()),
+        };
+        check()?;
         let mut trainer = Trainer::open(config, dataset)?;
         read_init(&mut trainer)?;
         let lock = lock(directory)?;
+        // Again, for what another process may have done since.
+        check()?;
         Self::start(trainer, directory, lock)
     }
 
     /// Continues the run in `directory` from its newest good checkpoint, with the options in `config` that do not
-    /// determine its results; begins it where there is no run.
-    pub fn resume(config: Config, dataset: Arc<Dataset>, directory: &Path) -> Result<Self, RunError> {
-        let Some(found) = check_config(&config, directory)? else {
-            return Self::create(config, dataset, directory);
-        };
-        let lock = lock(directory)?;
+    /// determine its results; begins it where there is no run. Nothing is written if starting parameters are needed and
+    /// cannot be read, or if there is nothing left to do.
+    pub fn resume(config: Config, dataset: Arc<Dataset>, directory: &Path) -> Result<Resumed, RunError> {
+        let is_new = check_config(&config, directory)?.is_none();
         let mut trainer = Trainer::open(config, dataset)?;
-        let checkpoints = checkpoint::Directory::new(directory.join(CHECKPOINTS), trainer.config.keep);
-        let candidates = checkpoints.newest_first()?;
-        let mut unusable = Vec::new();
-        for path in &candidates {
-            let continued = Self::continue_from(path, &mut trainer, directory);
-            match continued.map_err(|error| error.of_run(directory, &found.data, &trainer.config.data))? {
-                Ok((losses, statistics)) => {
-                    for damaged in unusable {
-                        checkpoints.set_aside(damaged)?;
-                    }
-                    info!("continuing after step {} from {}", trainer.step, path.display());
-                    let events_path = directory.join(EVENTS);
-                    let events =
-                        EventWriter::resume(&events_path, trainer.step).map_err(unwritable(&events_path))?;
-                    save_toml(&directory.join(CONFIG), &trainer.config)?;
-                    let files = Files {
-                        directory: directory.to_owned(),
-                        checkpoints,
-                        losses,
-                        events,
-                        good: Some(path.clone()),
-                        _lock: lock,
-                    };
-                    return Ok(Self::new(trainer, statistics, Some(files)));
-                }
-                Err(problem) => {
-                    warn!("{problem}; trying the checkpoint before");
-                    unusable.push(path);
-                }
-            }
-        }
-        if unusable.is_empty() {
-            info!("no checkpoint yet: starting from the first step");
+        if is_new {
             read_init(&mut trainer)?;
-            Self::start(trainer, directory, lock)
-        } else {
-            Err(RunError::NoGoodCheckpoint(directory.join(CHECKPOINTS)))
         }
-    }
-
-    /// Brings trainer and losses into the state of a checkpoint; the inner error says why it cannot be used.
-    fn continue_from(
-        checkpoint: &Path,
-        trainer: &mut Trainer,
-        directory: &Path,
-    ) -> Result<Result<(LossWriter, Statistics), String>, RunError> {
-        let counters = match checkpoint::restore(checkpoint, trainer) {
-            Err(error @ (CheckpointError::Foreign { .. } | CheckpointError::OtherImages { .. })) => {
-                return Err(error.into());
+        let lock = lock(directory)?;
+        // Again, for what another process may have done since.
+        if let Some(found) = check_config(&trainer.config, directory)? {
+            if let Some(summary) = finished(directory, trainer.config.steps) {
+                return Ok(Resumed::Finished(summary));
             }
-            Err(error) => return Ok(Err(error.to_string())),
-            Ok(counters) => counters,
-        };
-        let mut statistics = Statistics::new(&trainer.config, counters);
-        let path = directory.join(LOSSES);
-        let losses = LossWriter::resume(&path, trainer.step, |loss| statistics.add_loss(loss));
-        Ok(match losses {
-            Ok(Some(losses)) => Ok((losses, statistics)),
-            Ok(None) => {
-                Err(format!("{} does not hold the steps of {}", path.display(), checkpoint.display()))
+            let checkpoints = checkpoint::Directory::new(directory.join(CHECKPOINTS), trainer.config.keep);
+            if let Some(newest) = Newest::restore(&checkpoints, &mut trainer, directory, &found.data)? {
+                info!("continuing after step {} from {}", trainer.step, newest.checkpoint.display());
+                let path = directory.join(EVENTS);
+                let files = Files {
+                    directory: directory.to_owned(),
+                    checkpoints,
+                    losses: newest.losses,
+                    events: EventWriter::resume(&path, trainer.step).map_err(unwritable(&path))?,
+                    good: Some(newest.checkpoint),
+                    _lock: lock,
+                };
+                save_toml(&directory.join(CONFIG), &trainer.config)?;
+                let run = Self::new(trainer, newest.statistics, Some(files));
+                return Ok(Resumed::Unfinished(Box::new(run)));
             }
-            Err(error) => Err(format!("cannot read {}: {error}", path.display())),
-        })
+            info!("no checkpoint yet: starting from the first step");
+        }
+        if !is_new {
+            read_init(&mut trainer)?;
+        }
+        Ok(Resumed::Unfinished(Box::new(Self::start(trainer, directory, lock)?)))
     }
 
     /// Opens the files of a run that is at its first step.
@@ -195,13 +185,14 @@ impl Run {
             progress.finish();
         }
         self.trainer.fetch()?;
+        let has_trained = self.trainer.step > first;
         if let Some(files) = &mut self.files
-            && self.trainer.step > first
+            && has_trained
         {
             files.save_samples(&self.trainer)?;
         }
         self.save_checkpoint()?;
-        self.finish(ending)
+        self.finish(ending, has_trained)
     }
 
     /// One step after the other, until there is a reason to end.
@@ -254,10 +245,13 @@ impl Run {
         files.save_checkpoint(&self.trainer, &self.statistics.counters)
     }
 
-    fn finish(self, ending: Ending) -> Result<Summary, RunError> {
+    fn finish(self, ending: Ending, has_trained: bool) -> Result<Summary, RunError> {
         let good = self.files.as_ref().and_then(|files| files.good.clone());
-        let summary = self.statistics.summary(ending, good);
+        let mut summary = self.statistics.summary(ending, good);
         if let Some(files) = self.files {
+            if !has_trained && let Ok(Some(former)) = Summary::read(&files.directory) {
+                summary.take_speed(&former);
+            }
             let path = files.directory.join(SUMMARY);
             let json = serde_json::to_vec_pretty(&summary).map_err(io::Error::other);
             save(&path, &json.map_err(unwritable(&path))?)?;

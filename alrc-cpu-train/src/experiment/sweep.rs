@@ -9,7 +9,7 @@ use tracing::info;
 
 use super::grid::GridRun;
 use super::plan::Plan;
-use super::run::{self, Run, RunError};
+use super::run::{self, Resumed, Run, RunError};
 use super::side_by_side::side_by_side;
 use crate::config::Config;
 use crate::data::cifar10::DataError;
@@ -99,22 +99,28 @@ impl Series<'_> {
             return Ok(Outcome::NotBegun);
         }
         let (steps, batch_size) = (config.steps, config.batch_size as u64);
-        run::check_config(&config, directory)?;
-        if let Some(summary) = run::finished(directory, steps) {
+        let skip = |summary| {
             if images_done < steps * batch_size {
                 self.overall.run_begins(images_done, steps * batch_size);
                 self.overall.run_ends();
             }
-            return Ok(Outcome::Skipped(summary));
+            Ok(Outcome::Skipped(summary))
+        };
+        run::check_config(&config, directory)?;
+        if let Some(summary) = run::finished(directory, steps) {
+            return skip(summary);
         }
         let dataset = self.datasets.load(&config)?;
         let run = match Run::resume(config, dataset, directory) {
+            Ok(Resumed::Unfinished(run)) => run,
+            // By another process, since.
+            Ok(Resumed::Finished(summary)) => return skip(summary),
             Err(RunError::Locked(directory)) => {
                 info!("{}: another process is training there", directory.display());
                 self.overall.leave_out(steps * batch_size - images_done);
                 return Ok(Outcome::Elsewhere);
             }
-            run => run?,
+            Err(error) => return Err(error),
         };
         // With fewer steps than before, a checkpoint may be past the last one.
         let first = run.trainer.step.min(steps);

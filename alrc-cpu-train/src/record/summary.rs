@@ -71,7 +71,8 @@ pub struct Summary {
     pub steps: u64,
     /// Images a step.
     pub batch_size: usize,
-    /// Median over the steps but the first five, since the run was started or resumed; none for fewer.
+    /// Median over the steps but the first five, since the run was started or resumed with a step left to do; none for
+    /// fewer.
     pub images_per_second: Option<f64>,
     /// From the first step to the last; of a resumed run, from when it was resumed.
     pub wall_seconds: f64,
@@ -103,6 +104,13 @@ impl Summary {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Unreadable::new(&path, error)),
         }
+    }
+
+    /// Takes the figures of speed from an earlier summary of the run, for want of steps since.
+    pub fn take_speed(&mut self, former: &Self) {
+        self.images_per_second = former.images_per_second;
+        self.wall_seconds = former.wall_seconds;
+        self.peak_rss_bytes = former.peak_rss_bytes;
     }
 
     /// Whether nothing is left to do of the run if it is to have `steps` steps. It may have more: then it was interrupted

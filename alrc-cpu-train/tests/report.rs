@@ -3,6 +3,7 @@
 #[path = "common/program.rs"]
 mod program;
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
@@ -315,6 +316,21 @@ fn a_damaged_run_does_not_hide_the_others() {
         );
     }
     assert!(page(directory.path()).contains("Left out"));
+}
+
+/// What file names cannot hold is replaced, and yet every setting has its plots.
+#[test]
+fn plots_of_settings_with_like_names_are_kept_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = ["da_x", "da-x", "da x", "da-x-2"];
+    for (seed, data) in (0..).zip(data) {
+        let options = format!("data = \"{data}\"");
+        FakeRun { seed, options: &options, ..RUN }.write(&directory.path().join("runs").join(data));
+    }
+    let document = report(directory.path());
+    let files: Vec<_> = document["files"].as_array().unwrap().iter().map(Value::as_str).collect();
+    let distinct: HashSet<_> = files.iter().collect();
+    assert!(distinct.len() == files.len() && files.len() == 3 + 2 * data.len(), "{files:?}");
 }
 
 #[test]

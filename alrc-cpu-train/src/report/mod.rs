@@ -135,14 +135,13 @@ impl Report {
         type Kind = fn(&groups::Setting) -> Vec<Described>;
         let kinds: [(&str, Kind); 3] =
             [("curves", figures::curves), ("limits", figures::limits), ("scales", figures::scales)];
-        for setting in &collection.settings {
+        for (setting, name) in collection.settings.iter().zip(collection.file_names()) {
             for (kind, panels) in kinds {
                 let panels = panels(setting);
                 if !panels.is_empty() {
-                    let name = format!("{kind}-{}", collection.file_name(setting));
                     let figure = figures::figure(&panels);
-                    save(format!("{name}.svg"), figure.svg()?.as_bytes())?;
-                    save(format!("{name}.png"), &figure.png()?)?;
+                    save(format!("{kind}-{name}.svg"), figure.svg()?.as_bytes())?;
+                    save(format!("{kind}-{name}.png"), &figure.png()?)?;
                 }
             }
         }

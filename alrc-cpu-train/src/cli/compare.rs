@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::options::{Options, Output};
 use super::{Failure, stop_on_signal, stopped};
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::experiment::compare::{self, Compared, Comparison};
 use crate::loss::Loss;
 use crate::record::files::LOSSES;
@@ -66,15 +66,9 @@ impl Compare {
         let found = found.unwrap_or_else(|| Comparison { seeds: SEEDS, options: defaults() });
         let options = self.options.resolve(found.options)?;
         let seeds = self.seeds.unwrap_or(found.seeds);
-        if !(1..=100).contains(&seeds) {
-            let value = seeds.to_string();
-            return Err(ConfigError { option: "seeds", value, permitted: "1 to 100" }.into());
-        }
-        if options.num_stddev.is_none() {
-            let permitted = "0 to 1e9: the comparison makes the run without clipping itself";
-            return Err(ConfigError { option: "num-stddev", value: "off".to_owned(), permitted }.into());
-        }
-        Ok(Comparison { seeds, options })
+        let comparison = Comparison { seeds, options };
+        comparison.validate()?;
+        Ok(comparison)
     }
 
     fn read(&self) -> Result<Option<Comparison>, Failure> {

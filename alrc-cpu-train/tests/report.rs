@@ -390,6 +390,21 @@ fn a_report_lies_beside_what_it_reads() {
 }
 
 #[test]
+fn reports_at_the_same_time_do_not_disturb_each_other() {
+    let directory = tempfile::tempdir().unwrap();
+    RUN.write(&directory.path().join("runs/a"));
+    let report = || {
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("alrc-train"));
+        command.current_dir(directory.path()).args(["report", "runs"]).stdout(std::process::Stdio::null());
+        command.spawn().unwrap()
+    };
+    for mut child in [report(), report(), report(), report()] {
+        assert!(child.wait().unwrap().success());
+    }
+    assert!(page(directory.path()).ends_with("</html>"));
+}
+
+#[test]
 fn directories_without_runs_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("empty")).unwrap();

@@ -318,6 +318,35 @@ fn a_damaged_run_does_not_hide_the_others() {
     assert!(page(directory.path()).contains("Left out"));
 }
 
+/// The page and the table have the same columns of figures; some of them the page sets below others.
+#[test]
+fn page_and_table_show_the_same_figures() {
+    let directory = tempfile::tempdir().unwrap();
+    let runs = directory.path().join("runs");
+    for (seed, last) in [(0, 5.0), (1, 5.2), (2, 4.8)] {
+        FakeRun { seed, last, ..RUN }.write(&runs.join(format!("off-{seed}")));
+        let clipped = FakeRun { seed, last: last - 1.0, num_stddev: Some(3.0), ..RUN };
+        clipped.write(&runs.join(format!("clipped-{seed}")));
+    }
+    report(directory.path());
+    let page = page(directory.path());
+    let table = fs::read_to_string(directory.path().join("runs-report/table.md")).unwrap();
+    let figures: Vec<Vec<&str>> =
+        table.lines().map(|line| line.trim_matches(['|', ' ']).split(" | ").skip(4).collect()).collect();
+    let heading = |name: &str| figures[0].iter().position(|heading| *heading == name).unwrap();
+    let details = [heading("std. dev."), heading("95 % interval")];
+    for (column, name) in figures[0].iter().enumerate().filter(|(column, _)| !details.contains(column)) {
+        assert!(page.contains(&format!("<th scope=\"col\">{name}</th>")), "{name}");
+        let cell = figures[3][column].replace('-', "−").replace('<', "&lt;");
+        let tag = if column == 0 { "<th scope=\"row\">" } else { "<td>" };
+        assert!(page.contains(&format!("{tag}{cell}<")), "{name}: {cell}");
+    }
+    for (column, sign) in details.into_iter().zip(["± ", ""]) {
+        let cell = figures[3][column].replace('-', "−");
+        assert!(page.contains(&format!("<small>{sign}{cell}</small>")), "{cell}");
+    }
+}
+
 /// What file names cannot hold is replaced, and yet every setting has its plots.
 #[test]
 fn plots_of_settings_with_like_names_are_kept_apart() {

@@ -244,8 +244,7 @@ impl Config {
     /// This configuration with the options of `table` instead of its own; they need not lie in their ranges.
     pub fn with(&self, table: &Table) -> Result<Self, TableError> {
         let mut merged = self.to_table();
-        let known =
-            Self { init: Some(PathBuf::new()), adapter: Some(String::new()), ..self.clone() }.to_table();
+        let known = Self::every_option();
         for (name, value) in table {
             if !known.contains_key(name) {
                 let similarity = |known: &&String| (1e6 * strsim::jaro_winkler(known, name)) as u32;
@@ -273,6 +272,11 @@ impl Config {
         // By way of text, where an f32 has as few digits as it needs.
         let text = toml::to_string(self).expect("a valid configuration");
         text.parse().expect("TOML, as it was written")
+    }
+
+    /// A table with a value for every option that there is, those that a configuration need not have included.
+    pub fn every_option() -> Table {
+        Self { init: Some(PathBuf::new()), adapter: Some(String::new()), ..Self::default() }.to_table()
     }
 
     /// What determines the results, as a table: everything but where the data lie, how long the run goes, how its

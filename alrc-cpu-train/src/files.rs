@@ -5,6 +5,8 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use same_file::Handle;
+
 /// Name of the file whose lock tells that a process is writing to a directory.
 const LOCK: &str = ".lock";
 
@@ -18,24 +20,37 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// A file that is written as `PATH.partial` and has its name once it is whole; if that does not come about, nothing is
 /// left of it.
+///
+/// Whoever writes holds a lock on `PATH.partial`, so that several processes that write to one path take turns, and the
+/// last one's file stays. What a killed one has left is overwritten.
 #[derive(Debug)]
 pub struct NewFile {
     path: PathBuf,
     partial: PathBuf,
     file: File,
+    is_whole: bool,
 }
 
 impl NewFile {
-    /// To be written to `path`.
+    /// To be written to `path`, as soon as nobody else does.
     pub fn create(path: &Path) -> io::Result<Self> {
         let partial = beside(path, ".partial");
-        Ok(Self { path: path.to_owned(), file: File::create(&partial)?, partial })
+        loop {
+            let file = File::options().write(true).create(true).truncate(false).open(&partial)?;
+            file.lock()?;
+            // Who had the lock before has given the file its own name since, unless it was killed.
+            if is_at(&file, &partial)? {
+                file.set_len(0)?;
+                return Ok(Self { path: path.to_owned(), partial, file, is_whole: false });
+            }
+        }
     }
 
     /// Has the file on the disk, under its name.
-    pub fn finish(self) -> io::Result<()> {
+    pub fn finish(mut self) -> io::Result<()> {
         self.file.sync_all()?;
         std::fs::rename(&self.partial, &self.path)?;
+        self.is_whole = true;
         sync_directory(self.path.parent().unwrap_or(Path::new(".")))
     }
 }
@@ -52,8 +67,19 @@ impl Write for NewFile {
 
 impl Drop for NewFile {
     fn drop(&mut self) {
-        // Not there if it was renamed; else, room on a full disk is more useful than half a file.
-        let _ = std::fs::remove_file(&self.partial);
+        // Room on a full disk is more useful than half a file.
+        if !self.is_whole {
+            let _ = std::fs::remove_file(&self.partial);
+        }
+    }
+}
+
+/// Whether `path` is that of an open file.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    match Handle::from_path(path) {
+        Ok(there) => Ok(there == Handle::from_file(file.try_clone()?)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -91,5 +117,44 @@ impl DirectoryLock {
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Several writers of one file: each succeeds, and whoever reads finds what one of them wrote, whole.
+    #[test]
+    fn writers_take_turns() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let content = |writer: u8| vec![writer; 1000 * usize::from(writer)];
+        write_atomically(&path, &content(1)).unwrap();
+        std::thread::scope(|scope| {
+            for writer in 1..=4 {
+                let path = &path;
+                scope.spawn(move || {
+                    for _ in 0..25 {
+                        write_atomically(path, &content(writer)).unwrap();
+                        let found = std::fs::read(path).unwrap();
+                        assert!(found == content(found[0]), "{} bytes of {}", found.len(), found[0]);
+                    }
+                });
+            }
+        });
+        assert_eq!(directory.path().read_dir().unwrap().count(), 1);
+    }
+
+    /// What a killed process has left does not stay, and nothing stays of what is given up.
+    #[test]
+    fn nothing_is_left_beside_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        std::fs::write(beside(&path, ".partial"), "longer than the next").unwrap();
+        write_atomically(&path, b"next").unwrap();
+        NewFile::create(&path).unwrap().write_all(b"given up").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"next");
+        assert_eq!(directory.path().read_dir().unwrap().count(), 1);
     }
 }

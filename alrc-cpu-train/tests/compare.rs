@@ -147,6 +147,26 @@ fn a_comparison_is_not_overwritten_nor_mixed() {
     assert_refused(nowhere, directory.path(), &["--resume", "--out DIR"]);
 }
 
+/// Not even the last run may have a seed that its files cannot hold.
+#[test]
+fn bad_comparisons_are_refused() {
+    let directory = directory();
+    let cases: [(&[&str], &[&str]); 4] = [
+        (&["--seed", "9223372036854775807", "--seeds", "2"], &["--seed", "0 to 9223372036854775807"]),
+        (&["--seeds", "0"], &["--seeds", "1 to 100"]),
+        (&["--num-stddev", "off"], &["--num-stddev", "makes the run without clipping itself"]),
+        (&["--width", "5"], &["--width", "even"]),
+    ];
+    for (arguments, parts) in cases {
+        let arguments = [&["compare", "--steps", "1"], arguments].concat();
+        assert_refused(alrc_train(directory.path(), &arguments), directory.path(), parts);
+    }
+    let last = ["compare", "--width", "2", "--steps", "1", "--seed", "9223372036854775807", "--seeds", "1"];
+    alrc_train(directory.path(), &last).assert().success();
+    let resumed = ["compare", "--resume", "--out", "runs/compare"];
+    alrc_train(directory.path(), &resumed).assert().success();
+}
+
 #[test]
 fn two_processes_do_not_share_a_comparison() {
     let directory = directory();
@@ -169,6 +189,16 @@ fn two_processes_do_not_share_a_comparison() {
     assert!(fs::read(out.join("compare.toml")).unwrap() == before);
     drop(lock);
     compare(&["--resume", "--seeds", "2"]).assert().success();
+}
+
+/// How many losses are the last ones depends on the number of steps: a tenth of few, 5,000 of many.
+#[test]
+fn the_table_names_the_figure_of_merit() {
+    let directory = directory();
+    let options = ["compare", "--width", "2", "--steps", "4", "--seeds", "1"];
+    let output = alrc_train(directory.path(), &options).output().unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.starts_with("| seed | clipping | mean of the last losses | spikes |"), "{table}");
 }
 
 /// Whoever compares for a few steps with the published start learns why both curves are the same.

@@ -3,9 +3,12 @@
 #[path = "common/program.rs"]
 mod program;
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
+use alrc_cpu_train::config::Config;
+use alrc_cpu_train::record::summary::{Ending, Summary};
 use program::{alrc_train, assert_fails};
 use serde_json::Value;
 
@@ -16,16 +19,16 @@ struct FakeRun<'a> {
     num_stddev: Option<f32>,
     steps: u64,
     last: f64,
-    ending: Option<&'a str>,
+    ending: Option<Ending>,
 }
 
 const RUN: FakeRun<'static> =
-    FakeRun { options: "", seed: 0, num_stddev: None, steps: 100, last: 4.0, ending: Some("finished") };
+    FakeRun { options: "", seed: 0, num_stddev: None, steps: 100, last: 4.0, ending: Some(Ending::Finished) };
 
 impl FakeRun<'_> {
     fn write(&self, directory: &Path) {
         fs::create_dir_all(directory).unwrap();
-        let mut config: toml::Table = toml::Table::try_from(alrc_cpu_train::config::Config {
+        let mut config: toml::Table = toml::Table::try_from(Config {
             steps: self.steps,
             seed: self.seed,
             num_stddev: self.num_stddev,
@@ -43,9 +46,21 @@ impl FakeRun<'_> {
         }
         fs::write(directory.join("losses.csv"), losses).unwrap();
         if let Some(ending) = self.ending {
-            let scales = vec![0; 19].into_iter().chain([self.steps]).collect::<Vec<_>>();
-            let summary = serde_json::json!({ "ending": ending, "scale_histogram": scales });
-            fs::write(directory.join("summary.json"), summary.to_string()).unwrap();
+            let summary = Summary {
+                ending,
+                steps: self.steps,
+                batch_size: 2,
+                images_per_second: None,
+                wall_seconds: 1.0,
+                peak_rss_bytes: None,
+                clipped_fraction: 0.0,
+                non_finite_images: 0,
+                scale_histogram: vec![0; 19].into_iter().chain([self.steps]).collect(),
+                mean_last_unclipped_loss: Some(self.last),
+                final_checkpoint: None,
+            };
+            let json = serde_json::to_vec(&summary).unwrap();
+            fs::write(directory.join("summary.json"), json).unwrap();
         }
     }
 }
@@ -162,6 +177,33 @@ fn what_does_not_matter_makes_no_setting() {
     assert_eq!(document["groups"][4]["other_settings"], "decay 0.999, width 128");
 }
 
+/// What a resumed run may change makes no setting; but for the number of steps, and the name of the data.
+#[test]
+fn neutral_options_make_no_setting() {
+    let directory = tempfile::tempdir().unwrap();
+    let neutral = [
+        "data = \"elsewhere/builtin\"",
+        "threads = 7",
+        "conv = \"reference\"",
+        "simd = \"scalar\"",
+        "sum-order = \"fixed\"",
+        "backend = \"wgpu\"",
+        "adapter = \"llvmpipe\"",
+        "checkpoint-every = 5",
+        "keep = 5",
+    ];
+    let every = Config::every_option();
+    let defining = Config::default().with(&every).unwrap().defining();
+    let keys = every.keys().filter(|&key| key != "steps" && !defining.contains_key(key));
+    for (seed, key) in (0..).zip(keys) {
+        let of_key = neutral.iter().find(|options| options.starts_with(&format!("{key} = ")));
+        let options = of_key.unwrap_or_else(|| panic!("no value for {key}"));
+        FakeRun { seed, options, ..RUN }.write(&directory.path().join("runs").join(key));
+    }
+    let groups = report(directory.path())["groups"].clone();
+    assert_eq!((groups.as_array().unwrap().len(), &groups[0]["repeats"]), (1, &neutral.len().into()));
+}
+
 /// A report reads the runs of later versions: an option that is unknown here makes another setting, unless it only says
 /// how the work is carried out.
 #[test]
@@ -202,8 +244,8 @@ fn unfinished_and_diverged_runs_are_shown_but_not_counted() {
     let runs = directory.path().join("runs");
     FakeRun { last: 5.0, ..RUN }.write(&runs.join("finished"));
     FakeRun { seed: 1, ending: None, ..RUN }.write(&runs.join("under way"));
-    FakeRun { seed: 2, ending: Some("diverged"), ..RUN }.write(&runs.join("diverged"));
-    FakeRun { seed: 3, ending: Some("interrupted"), ..RUN }.write(&runs.join("interrupted"));
+    FakeRun { seed: 2, ending: Some(Ending::Diverged), ..RUN }.write(&runs.join("diverged"));
+    FakeRun { seed: 3, ending: Some(Ending::Interrupted), ..RUN }.write(&runs.join("interrupted"));
     // Cut off in the middle of a line, as a kill leaves it.
     let losses = runs.join("under way/losses.csv");
     let text = fs::read_to_string(&losses).unwrap();
@@ -217,6 +259,22 @@ fn unfinished_and_diverged_runs_are_shown_but_not_counted() {
     let page = page(directory.path());
     assert!(page.contains("4 runs of 1 setting, 2 unfinished, 1 diverged."), "{page}");
     assert!(page.contains("99 of 100"));
+}
+
+/// A run that was interrupted after step 100 and then ended with 90 is finished for both commands.
+#[test]
+fn a_run_that_ended_with_fewer_steps_is_finished() {
+    let directory = tempfile::tempdir().unwrap();
+    FakeRun { options: "steps = 90", last: 5.0, ..RUN }.write(&directory.path().join("runs/a"));
+    let group = &report(directory.path())["groups"][0];
+    assert_eq!(
+        (&group["repeats"], &group["unfinished"], &group["mean"]),
+        (&1.into(), &0.into(), &5.0.into())
+    );
+    alrc_train(directory.path(), &["run", "--resume", "--out", "runs/a"]).assert().success();
+    // With more steps it has something left to do.
+    FakeRun { options: "steps = 110", ..RUN }.write(&directory.path().join("runs/a"));
+    assert_eq!(report(directory.path())["groups"][0]["unfinished"], 1);
 }
 
 #[test]
@@ -258,6 +316,50 @@ fn a_damaged_run_does_not_hide_the_others() {
         );
     }
     assert!(page(directory.path()).contains("Left out"));
+}
+
+/// The page and the table have the same columns of figures; some of them the page sets below others.
+#[test]
+fn page_and_table_show_the_same_figures() {
+    let directory = tempfile::tempdir().unwrap();
+    let runs = directory.path().join("runs");
+    for (seed, last) in [(0, 5.0), (1, 5.2), (2, 4.8)] {
+        FakeRun { seed, last, ..RUN }.write(&runs.join(format!("off-{seed}")));
+        let clipped = FakeRun { seed, last: last - 1.0, num_stddev: Some(3.0), ..RUN };
+        clipped.write(&runs.join(format!("clipped-{seed}")));
+    }
+    report(directory.path());
+    let page = page(directory.path());
+    let table = fs::read_to_string(directory.path().join("runs-report/table.md")).unwrap();
+    let figures: Vec<Vec<&str>> =
+        table.lines().map(|line| line.trim_matches(['|', ' ']).split(" | ").skip(4).collect()).collect();
+    let heading = |name: &str| figures[0].iter().position(|heading| *heading == name).unwrap();
+    let details = [heading("std. dev."), heading("95 % interval")];
+    for (column, name) in figures[0].iter().enumerate().filter(|(column, _)| !details.contains(column)) {
+        assert!(page.contains(&format!("<th scope=\"col\">{name}</th>")), "{name}");
+        let cell = figures[3][column].replace('-', "−").replace('<', "&lt;");
+        let tag = if column == 0 { "<th scope=\"row\">" } else { "<td>" };
+        assert!(page.contains(&format!("{tag}{cell}<")), "{name}: {cell}");
+    }
+    for (column, sign) in details.into_iter().zip(["± ", ""]) {
+        let cell = figures[3][column].replace('-', "−");
+        assert!(page.contains(&format!("<small>{sign}{cell}</small>")), "{cell}");
+    }
+}
+
+/// What file names cannot hold is replaced, and yet every setting has its plots.
+#[test]
+fn plots_of_settings_with_like_names_are_kept_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = ["da_x", "da-x", "da x", "da-x-2"];
+    for (seed, data) in (0..).zip(data) {
+        let options = format!("data = \"{data}\"");
+        FakeRun { seed, options: &options, ..RUN }.write(&directory.path().join("runs").join(data));
+    }
+    let document = report(directory.path());
+    let files: Vec<_> = document["files"].as_array().unwrap().iter().map(Value::as_str).collect();
+    let distinct: HashSet<_> = files.iter().collect();
+    assert!(distinct.len() == files.len() && files.len() == 3 + 2 * data.len(), "{files:?}");
 }
 
 #[test]
@@ -314,6 +416,21 @@ fn a_report_lies_beside_what_it_reads() {
     let arguments = ["report", root, "--out", "runs/one"];
     assert_fails(alrc_train(directory.path(), &arguments), 2, &["runs/one", "--out", "is a run"]);
     assert_eq!(names(&inner), before);
+}
+
+#[test]
+fn reports_at_the_same_time_do_not_disturb_each_other() {
+    let directory = tempfile::tempdir().unwrap();
+    RUN.write(&directory.path().join("runs/a"));
+    let report = || {
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("alrc-train"));
+        command.current_dir(directory.path()).args(["report", "runs"]).stdout(std::process::Stdio::null());
+        command.spawn().unwrap()
+    };
+    for mut child in [report(), report(), report(), report()] {
+        assert!(child.wait().unwrap().success());
+    }
+    assert!(page(directory.path()).ends_with("</html>"));
 }
 
 #[test]

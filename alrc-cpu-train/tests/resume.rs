@@ -4,6 +4,8 @@
 mod program;
 
 use std::fs;
+#[cfg(unix)]
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -229,6 +231,107 @@ fn two_processes_do_not_share_a_run() {
     assert_fails(resume(), 2, &["another process"]);
     drop(lock);
     resume().assert().success();
+}
+
+/// A pipe without content: whoever reads it waits for the test.
+#[cfg(unix)]
+fn pipe(path: &Path) {
+    assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+/// Every file of a run, with its content.
+#[cfg(unix)]
+fn files(run: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut paths: Vec<_> = [run, &run.join("checkpoints")]
+        .into_iter()
+        .flat_map(|directory| fs::read_dir(directory).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
+        .collect();
+    paths.sort();
+    paths.into_iter().map(|path| (path.clone(), fs::read(&path).unwrap())).collect()
+}
+
+/// While one process waits for its starting parameters, another makes a run in the same directory.
+#[cfg(unix)]
+#[test]
+fn a_run_of_another_process_is_not_overwritten() {
+    let directory = directory();
+    write_data(directory.path(), "data", 5);
+    let at = |name: &str| directory.path().join(name);
+    pipe(&at("init"));
+    let options = ["run", "--data", "data", "--width", "4", "--steps", "3", "--seed", "1"];
+    let waiting = std::process::Command::new(assert_cmd::cargo::cargo_bin!("alrc-train"))
+        .current_dir(directory.path())
+        .args(options)
+        .args(["--init", "init", "--out", "out"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Goes on once the other end is open.
+    let mut init = fs::File::options().write(true).open(at("init")).unwrap();
+    run(directory.path(), &["--data", "data", "--out", "out"]).assert().success();
+    let before = files(&at("out"));
+    init.write_all(&fs::read(at("out/checkpoints/step-00000012.safetensors")).unwrap()).unwrap();
+    drop(init);
+    let output = waiting.wait_with_output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("already holds a run"), "{message}");
+    assert!(files(&at("out")) == before);
+}
+
+/// While one process waits for its data, another finishes the run that both are to continue.
+#[cfg(unix)]
+#[test]
+fn a_run_that_another_process_has_finished_is_left_alone() {
+    let directory = directory();
+    write_data(directory.path(), "data", 5);
+    let at = |name: &str| directory.path().join(name);
+    fs::create_dir(at("slow")).unwrap();
+    pipe(&at("slow/data_batch_1.bin"));
+    fs::write(at("grid.toml"), "[options]\nwidth = 4\nsteps = 12\nbatch-size = 2").unwrap();
+    for (command, out) in [(&["sweep", "grid.toml"][..], "out/seed-0"), (&["run", "--resume"], "out")] {
+        let options =
+            ["--width", "4", "--steps", "12", "--batch-size", "2", "--data", "slow", "--out", "out"];
+        let waiting = std::process::Command::new(assert_cmd::cargo::cargo_bin!("alrc-train"))
+            .current_dir(directory.path())
+            .args(command)
+            .args(options)
+            .arg("--json")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut pipe = fs::File::options().write(true).open(at("slow/data_batch_1.bin")).unwrap();
+        run(directory.path(), &["--data", "data", "--out", out]).assert().success();
+        let before = files(&at(out));
+        pipe.write_all(&fs::read(at("data/data_batch_1.bin")).unwrap()).unwrap();
+        drop(pipe);
+        let output = waiting.wait_with_output().unwrap();
+        assert!(output.status.success());
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let told = if command[0] == "sweep" { &told[0]["outcome"]["skipped"] } else { &told };
+        let summary = fs::read(at(out).join("summary.json")).unwrap();
+        assert_eq!(told, &serde_json::from_slice::<serde_json::Value>(&summary).unwrap(), "{command:?}");
+        assert!(files(&at(out)) == before, "{command:?}");
+        fs::remove_dir_all(at("out")).unwrap();
+    }
+}
+
+/// A run that was interrupted after its twelfth step, and then is to have no more.
+#[test]
+fn a_run_without_another_step_keeps_its_speed() {
+    let directory = directory();
+    interrupted(directory.path());
+    let path = directory.path().join("out/summary.json");
+    let read = || serde_json::from_slice::<serde_json::Value>(&fs::read(&path).unwrap()).unwrap();
+    let before = read();
+    let mut summary = before.clone();
+    summary["ending"] = "interrupted".into();
+    fs::write(&path, summary.to_string()).unwrap();
+    alrc_train(directory.path(), &["run", "--resume", "--out", "out"]).assert().success();
+    assert_eq!(read(), before);
+    assert!(before["images_per_second"].is_number());
 }
 
 #[test]

@@ -201,12 +201,14 @@ fn a_sweep_tells_its_cost() {
 #[test]
 fn bad_grids_are_refused() {
     let directory = grid_directory();
-    let cases: [(&str, &[&str]); 6] = [
+    let cases: [(&str, &[&str]); 8] = [
         ("[vary]\nbatch-sizes = [1]", &["batch-sizes", "did you mean 'batch-size'"]),
         ("[vary]\nbatch-size = []", &["batch-size", "no value"]),
         ("[vary]\nbatch-size = [\"many\"]", &["batch-size", "many"]),
         ("[vary]\nseed = [1]", &["repeats"]),
         ("repeats = 0", &["0 runs"]),
+        ("[vary]\ndata = [\"da_x\", \"da-x\"]", &["--data da_x", "--data da-x", "data-da-x_seed-0"]),
+        ("[vary]\nnum-stddev = [2, 3, 2.0]", &["--num-stddev 2 and --num-stddev 2", "num-stddev-2_seed-0"]),
         ("[options]\nwidth = 5", &["--width", "even"]),
     ];
     for (text, parts) in cases {

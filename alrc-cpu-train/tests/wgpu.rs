@@ -16,7 +16,7 @@ use alrc_cpu_train::config::Config;
 use alrc_cpu_train::conv::{Algorithm, Backward, Forward, InputGradient, Shape, reference};
 use alrc_cpu_train::data::synthetic;
 use alrc_cpu_train::data::{Dataset, RECORD_SIZE, Record};
-use alrc_cpu_train::experiment::run::{Run, RunError};
+use alrc_cpu_train::experiment::run::{Resumed, Run, RunError};
 use alrc_cpu_train::loss::Loss;
 use alrc_cpu_train::model::Network;
 use alrc_cpu_train::optim::{Optimizer, OptimizerKind};
@@ -397,7 +397,10 @@ fn a_run_survives_the_loss_of_its_device() {
         fs::read_dir(broken.join("checkpoints")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(checkpoints, ["step-00000003.safetensors"]);
 
-    finish(Run::resume(config, dataset, &broken).unwrap());
+    let Resumed::Unfinished(run) = Run::resume(config, dataset, &broken).unwrap() else {
+        panic!("nothing is left to do");
+    };
+    finish(*run);
     for file in ["losses.csv", "checkpoints/step-00000008.safetensors"] {
         assert!(fs::read(whole.join(file)).unwrap() == fs::read(broken.join(file)).unwrap(), "{file}");
     }

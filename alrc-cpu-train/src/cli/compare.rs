@@ -9,9 +9,10 @@ use tracing::{info, warn};
 
 use super::options::{Options, Output};
 use super::{Failure, stop_on_signal, stopped};
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::experiment::compare::{self, Compared, Comparison};
 use crate::loss::Loss;
+use crate::record::files::LOSSES;
 
 /// Train one setting with and without clipping, side by side, and draw both.
 ///
@@ -65,15 +66,9 @@ impl Compare {
         let found = found.unwrap_or_else(|| Comparison { seeds: SEEDS, options: defaults() });
         let options = self.options.resolve(found.options)?;
         let seeds = self.seeds.unwrap_or(found.seeds);
-        if !(1..=100).contains(&seeds) {
-            let value = seeds.to_string();
-            return Err(ConfigError { option: "seeds", value, permitted: "1 to 100" }.into());
-        }
-        if options.num_stddev.is_none() {
-            let permitted = "0 to 1e9: the comparison makes the run without clipping itself";
-            return Err(ConfigError { option: "num-stddev", value: "off".to_owned(), permitted }.into());
-        }
-        Ok(Comparison { seeds, options })
+        let comparison = Comparison { seeds, options };
+        comparison.validate()?;
+        Ok(comparison)
     }
 
     fn read(&self) -> Result<Option<Comparison>, Failure> {
@@ -110,7 +105,7 @@ fn warn_if_nothing_clipped(runs: &[Compared], options: &Config, directory: &Path
          mean plus {n} standard deviations. {start}. To see clipping, give more --steps, --mu1-start and --mu2-start \
          that suit the losses (`alrc-train replay {} --num-stddev {n} --decay {decay}` suggests them) or --warm-up 20 \
          instead of them, or a lower --num-stddev",
-        directory.join(format!("seed-{}-unclipped", options.seed)).join("losses.csv").display()
+        directory.join(format!("seed-{}-unclipped", options.seed)).join(LOSSES).display()
     );
 }
 

@@ -8,14 +8,13 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::Failure;
-use crate::config::Config;
-use crate::data::BUILTIN;
 use crate::data::fetch::{self, URL};
 use crate::data::preview::contact_sheet;
 use crate::data::verify::{ArchiveId, Checksum, Evidence, PUBLISHED, Verified, parse_checksum, verify};
+use crate::data::{BUILTIN, load};
 use crate::experiment::files::save;
-use crate::experiment::run::{RunError, load};
-use crate::record::progress::Board;
+use crate::experiment::run::RunError;
+use crate::record::progress::Download;
 use crate::record::samples::Sheet;
 
 /// Name of the folder in the published archive, and of that into which it is fetched.
@@ -102,7 +101,7 @@ impl Fetch {
             (Some(size), Some(sha256)) => ArchiveId { size, sha256 },
             _ => PUBLISHED,
         };
-        let mut progress = Board.download("download", archive.size);
+        let mut progress = Download::new("download", archive.size);
         let timeout = Duration::from_secs(self.timeout);
         let fetched = fetch::fetch(archive, &self.url, &self.out, timeout, &mut |len| progress.at(len));
         progress.finish();
@@ -180,15 +179,15 @@ struct Preview {
 
 impl Preview {
     fn execute(self) -> Result<ExitCode, Failure> {
-        let config = Config { data: self.source.name().to_owned(), ..Config::default() };
-        let dataset = load(&config).map_err(RunError::from)?;
+        let data = self.source.name();
+        let dataset = load(data, 0).map_err(RunError::from)?;
         let sheet = Sheet::new(&contact_sheet(&dataset, self.images as usize)).map_err(|error| {
             RunError::Unwritable { path: self.out.clone(), source: std::io::Error::other(error) }
         })?;
         save(&self.out, &sheet.png)?;
         if self.json {
             let document = json!({
-                "data": config.data,
+                "data": data,
                 "images": dataset.records.len(),
                 "picture": self.out,
                 "width": sheet.width,
@@ -196,7 +195,7 @@ impl Preview {
             });
             say!("{}", serde_json::to_string_pretty(&document)?);
         } else {
-            say!("{}: {} images; picture: {}", config.data, dataset.records.len(), self.out.display());
+            say!("{data}: {} images; picture: {}", dataset.records.len(), self.out.display());
         }
         Ok(ExitCode::SUCCESS)
     }

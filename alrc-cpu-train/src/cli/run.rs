@@ -12,9 +12,9 @@ use super::ranks::agree;
 use super::{Failure, stop_on_signal, stopped};
 use crate::comm::{Communicator, Transport, agreement};
 use crate::config::{self, Config, Switch};
-use crate::data::Dataset;
-use crate::experiment::run::{self, RunError};
-use crate::record::progress::Board;
+use crate::data::{self, Dataset};
+use crate::experiment::run::{self, Resumed, RunError};
+use crate::record::progress::Progress;
 use crate::record::summary::{Ending, Summary};
 use crate::signal::Stop;
 
@@ -117,16 +117,23 @@ impl Run {
         if let Some(summary) = self.finished(ranks, &config)? {
             return Ok(summary);
         }
-        let dataset = agree(ranks, run::load(&config).map_err(RunError::from).map_err(Failure::from))?;
+        let dataset = data::load(&config.data, config.seed).map_err(RunError::from);
+        let dataset = agree(ranks, dataset.map_err(Failure::from))?;
         agreement::compare(ranks, &describe(&dataset), |its, first| {
             format!("reads {its} from --data, rank 0 reads {first}; give every rank the same data")
         })?;
 
-        let mut run =
-            agree(ranks, self.open(ranks, config, Arc::new(dataset), directory).map_err(Failure::from))?;
+        let opened = self.open(ranks, config, Arc::new(dataset), directory).map_err(Failure::from);
+        let opened = agree(ranks, opened)?;
+        // Another process may have ended the run since.
+        let finished = from_first(ranks, opened.finished())?;
+        let mut run = match (opened, finished) {
+            (Resumed::Unfinished(run), None) => run,
+            (Resumed::Finished(summary), _) | (_, Some(summary)) => return Ok(summary),
+        };
         run.join(Arc::clone(communicator), self.overlap.is_on())?;
         let (first, steps) = (run.trainer.step, run.trainer.config.steps);
-        let mut progress = (ranks.rank() == 0).then(|| Board.run("run", first, steps));
+        let mut progress = (ranks.rank() == 0).then(|| Progress::new("run", first, steps));
         Ok(run.train(progress.as_mut(), stop, |_| {})?)
     }
 
@@ -169,8 +176,7 @@ impl Run {
             Ok(run::finished(directory, config.steps))
         };
         let found = agree(ranks, if self.resume && ranks.rank() == 0 { find() } else { Ok(None) })?;
-        let json = agreement::from_first(ranks, &serde_json::to_vec(&found)?);
-        Ok(serde_json::from_slice(&json)?)
+        from_first(ranks, found.as_ref())
     }
 
     /// The run with its files on rank 0, without on others.
@@ -180,15 +186,22 @@ impl Run {
         config: Config,
         dataset: Arc<Dataset>,
         directory: &Path,
-    ) -> Result<run::Run, RunError> {
-        if ranks.rank() > 0 {
-            run::Run::without_files(config, dataset)
+    ) -> Result<Resumed, RunError> {
+        let run = if ranks.rank() > 0 {
+            run::Run::without_files(config, dataset)?
         } else if self.resume {
-            run::Run::resume(config, dataset, directory)
+            return run::Run::resume(config, dataset, directory);
         } else {
-            run::Run::create(config, dataset, directory)
-        }
+            run::Run::create(config, dataset, directory)?
+        };
+        Ok(Resumed::Unfinished(Box::new(run)))
     }
+}
+
+/// The summary of a run with nothing left to do, on every rank, if rank 0 has found one.
+fn from_first(ranks: &dyn Communicator, found: Option<&Summary>) -> Result<Option<Summary>, Failure> {
+    let json = agreement::from_first(ranks, &serde_json::to_vec(&found)?);
+    Ok(serde_json::from_slice(&json)?)
 }
 
 fn describe(dataset: &Dataset) -> String {

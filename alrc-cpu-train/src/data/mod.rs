@@ -10,7 +10,10 @@ pub mod synthetic;
 pub mod unpack;
 pub mod verify;
 
+use std::path::Path;
+
 use crate::tensor::ImageSize;
+use cifar10::DataError;
 
 /// Rows and columns of an image.
 pub const SIDE: usize = 32;
@@ -26,6 +29,14 @@ pub const RECORD_SIZE: usize = 3 * SIDE * SIDE;
 
 /// An image as stored.
 pub type Record = [u8; RECORD_SIZE];
+
+/// Loads what `--data` names; the images that are made up belong to `seed`.
+pub fn load(data: &str, seed: u64) -> Result<Dataset, DataError> {
+    match data {
+        BUILTIN => Ok(synthetic::generate(seed)),
+        path => cifar10::read(Path::new(path)),
+    }
+}
 
 /// The images of a data set, in order; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,13 +8,14 @@ use super::files::{lock, read_toml, save, save_toml};
 use super::grid::GridRun;
 use super::run::{self, RunError};
 use super::sweep::{Datasets, Outcome, Swept, share_threads, sweep};
-use crate::config::{Config, difference};
+use crate::config::{Config, ConfigError, difference};
+use crate::record::files::is_run;
 use crate::record::summary::{Ending, Summary};
 use crate::report::axis::Axis;
 use crate::report::curves::LossCurve;
 use crate::report::figures::{clipping, color, lines, loss_panel};
 use crate::report::plots::{Figure, Line, Panel};
-use crate::report::runs::{Run, is_run};
+use crate::report::runs::Run;
 use crate::signal::Stop;
 
 /// Width and height of the plot of a seed, in pixels.
@@ -58,10 +59,22 @@ pub struct Compared {
 }
 
 impl Comparison {
+    /// Whether every value lies in its range, in each of the runs; the error names the first that does not.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let Self { seeds, options } = self;
+        if !(1..=100).contains(seeds) {
+            return Err(ConfigError { option: "seeds", value: seeds.to_string(), permitted: "1 to 100" });
+        }
+        if options.num_stddev.is_none() {
+            let permitted = "0 to 1e9: the comparison makes the run without clipping itself";
+            return Err(ConfigError { option: "num-stddev", value: "off".to_owned(), permitted });
+        }
+        self.runs().iter().try_for_each(|run| run.config.validate())
+    }
+
     /// The comparison in `directory`; none where there is none.
     pub fn read(directory: &Path) -> Result<Option<Self>, RunError> {
-        let found = Description::read(directory)?;
-        Ok(found.map(|Description { seeds, options, .. }| Self { seeds, options }))
+        Ok(Description::read(directory)?.map(|found| found.comparison()))
     }
 
     /// Trains the runs, as many side by side as there are threads, and writes their files, `curves.svg` and
@@ -143,7 +156,11 @@ impl Comparison {
 
 impl Description {
     fn read(directory: &Path) -> Result<Option<Self>, RunError> {
-        read_toml(&directory.join(DESCRIPTION), |found: &Self| found.options.validate())
+        read_toml(&directory.join(DESCRIPTION), |found: &Self| found.comparison().validate())
+    }
+
+    fn comparison(&self) -> Comparison {
+        Comparison { seeds: self.seeds, options: self.options.clone() }
     }
 
     /// The first option, here and there, in which `wanted` is not this comparison gone on with: seeds and steps may
@@ -216,7 +233,7 @@ impl Trained {
 /// A table of the runs, in Markdown.
 pub fn table(runs: &[Compared]) -> String {
     let mut table = String::from(
-        "| seed | clipping | mean loss of the last tenth | spikes | largest loss | clipped | images/s |\n\
+        "| seed | clipping | mean of the last losses | spikes | largest loss | clipped | images/s |\n\
          | ---: | --- | ---: | ---: | ---: | ---: | ---: |\n",
     );
     for run in runs {

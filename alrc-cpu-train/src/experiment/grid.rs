@@ -16,6 +16,8 @@
 //!
 //! The published grids are files of the same form in the folder `grids`.
 
+use std::collections::{BTreeMap, HashMap};
+
 use serde::Deserialize;
 use thiserror::Error;
 use toml::{Table, Value};
@@ -45,7 +47,7 @@ pub struct Grid {
     options: Table,
     /// Values of the options that vary.
     #[serde(default)]
-    vary: std::collections::BTreeMap<String, Vec<Value>>,
+    vary: BTreeMap<String, Vec<Value>>,
 }
 
 fn once() -> u64 {
@@ -67,6 +69,18 @@ pub enum GridError {
     /// There are no runs, or far too many.
     #[error("{0} runs, permitted: 1 to {MOST_RUNS}; change repeats or the lists of values")]
     Size(u64),
+    /// Two runs would have one directory.
+    #[error(
+        "vary: {first} and {second} are both called {name}; leave one out, or give it a value that looks otherwise"
+    )]
+    SameName {
+        /// Options and values of one.
+        first: String,
+        /// Options and values of the other.
+        second: String,
+        /// The name of both.
+        name: String,
+    },
     /// An option is unknown or of the wrong kind.
     #[error(transparent)]
     Option(#[from] TableError),
@@ -101,7 +115,8 @@ impl Grid {
         self.vary.insert(option.to_owned(), values);
     }
 
-    /// All runs: every combination with the first seed, then with the next, so that a table fills evenly.
+    /// All runs: every combination with the first seed, then with the next, so that a table fills evenly. No two have one
+    /// name.
     pub fn runs(&self, defaults: &Config) -> Result<Vec<GridRun>, GridError> {
         let combinations = self.combinations()?;
         let runs = self.repeats.saturating_mul(combinations.len() as u64);
@@ -110,12 +125,18 @@ impl Grid {
         }
         let base = defaults.with(&self.options)?;
         let mut runs = Vec::new();
+        let mut named = HashMap::new();
         for repeat in 0..self.repeats {
             for combination in &combinations {
                 let config = base.with(combination)?;
                 let config = Config { seed: config.seed.saturating_add(repeat), ..config };
                 config.validate()?;
-                runs.push(GridRun { name: name(&config, combination.keys()), config });
+                let name = name(&config, combination.keys());
+                if let Some(first) = named.insert(name.clone(), combination) {
+                    let [first, second] = [first, combination].map(arguments);
+                    return Err(GridError::SameName { first, second, name });
+                }
+                runs.push(GridRun { name, config });
             }
         }
         Ok(runs)
@@ -146,6 +167,12 @@ impl Grid {
         }
         Ok(combinations)
     }
+}
+
+/// A combination as it would be written on the command line.
+fn arguments(combination: &Table) -> String {
+    let arguments = combination.iter().map(|(option, value)| format!("--{option} {}", as_argument(value)));
+    arguments.collect::<Vec<_>>().join(" ")
 }
 
 /// The options that distinguish a run, as a file name.

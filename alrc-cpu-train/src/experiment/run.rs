@@ -1,22 +1,24 @@
 //! One training run, with everything that it writes.
 
 mod error;
+mod newest;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use error::RunError;
-use tracing::{Span, debug_span, info, warn};
+use newest::Newest;
+use tracing::{Span, debug_span, info};
 
 use super::files::{lock, read_toml, save, save_toml, unwritable};
-use crate::checkpoint::{self, CheckpointError};
+use crate::checkpoint;
 use crate::comm::{Communicator, Single, agreement};
 use crate::config::Config;
-use crate::data::cifar10::{self, DataError};
-use crate::data::{BUILTIN, Dataset, synthetic};
+use crate::data::Dataset;
 use crate::files::DirectoryLock;
-use crate::record::events::{self, EventWriter};
+use crate::record::events::EventWriter;
+use crate::record::files::{CHECKPOINTS, CONFIG, EVENTS, LOSSES, SAMPLES, SUMMARY};
 use crate::record::losses::LossWriter;
 use crate::record::progress::Progress;
 use crate::record::samples;
@@ -27,21 +29,6 @@ use crate::train::{StepRecord, Trainer};
 /// A run without one finite loss in so many successive steps has diverged.
 const LOST_STEPS: u32 = 10;
 
-/// The files of a run.
-const CONFIG: &str = "config.toml";
-const LOSSES: &str = "losses.csv";
-const SAMPLES: &str = "samples.png";
-const SUMMARY: &str = "summary.json";
-const CHECKPOINTS: &str = "checkpoints";
-
-/// Loads what `--data` names.
-pub fn load(config: &Config) -> Result<Dataset, DataError> {
-    match config.data.as_str() {
-        BUILTIN => Ok(synthetic::generate(config.seed)),
-        path => cifar10::read(Path::new(path)),
-    }
-}
-
 /// A run that has been begun.
 pub struct Run {
     /// The network and where its training stands.
@@ -50,6 +37,24 @@ pub struct Run {
     statistics: Statistics,
     /// Of several ranks only the first writes.
     files: Option<Files>,
+}
+
+/// A run to go on with.
+pub enum Resumed {
+    /// It has something left to do.
+    Unfinished(Box<Run>),
+    /// It has nothing left to do.
+    Finished(Summary),
+}
+
+impl Resumed {
+    /// The summary of a run that has nothing left to do.
+    pub fn finished(&self) -> Option<&Summary> {
+        match self {
+            Self::Unfinished(_) => None,
+            Self::Finished(summary) => Some(summary),
+        }
+    }
 }
 
 /// The files of a run, open.
@@ -67,86 +72,56 @@ impl Run {
     /// Begins a run in `directory`, which must not hold one. Nothing is written if the starting parameters cannot be
     /// read.
     pub fn create(config: Config, dataset: Arc<Dataset>, directory: &Path) -> Result<Self, RunError> {
-        if directory.join(CONFIG).exists() {
-            return Err(RunError::Occupied(directory.to_owned()));
-        }
+        let check = || match directory.join(CONFIG).exists() {
+            true => Err(RunError::Occupied(directory.to_owned())),
+            false => Ok(()),
+        };
+        check()?;
         let mut trainer = Trainer::open(config, dataset)?;
         read_init(&mut trainer)?;
         let lock = lock(directory)?;
+        // Again, for what another process may have done since.
+        check()?;
         Self::start(trainer, directory, lock)
     }
 
     /// Continues the run in `directory` from its newest good checkpoint, with the options in `config` that do not
-    /// determine its results; begins it where there is no run.
-    pub fn resume(config: Config, dataset: Arc<Dataset>, directory: &Path) -> Result<Self, RunError> {
-        let Some(found) = check_config(&config, directory)? else {
-            return Self::create(config, dataset, directory);
-        };
-        let lock = lock(directory)?;
+    /// determine its results; begins it where there is no run. Nothing is written if starting parameters are needed and
+    /// cannot be read, or if there is nothing left to do.
+    pub fn resume(config: Config, dataset: Arc<Dataset>, directory: &Path) -> Result<Resumed, RunError> {
+        let is_new = check_config(&config, directory)?.is_none();
         let mut trainer = Trainer::open(config, dataset)?;
-        let checkpoints = checkpoint::Directory::new(directory.join(CHECKPOINTS), trainer.config.keep);
-        let candidates = checkpoints.newest_first()?;
-        let mut unusable = Vec::new();
-        for path in &candidates {
-            let continued = Self::continue_from(path, &mut trainer, directory);
-            match continued.map_err(|error| error.of_run(directory, &found.data, &trainer.config.data))? {
-                Ok((losses, statistics)) => {
-                    for damaged in unusable {
-                        checkpoints.set_aside(damaged)?;
-                    }
-                    info!("continuing after step {} from {}", trainer.step, path.display());
-                    let events_path = directory.join(events::FILE_NAME);
-                    let events =
-                        EventWriter::resume(&events_path, trainer.step).map_err(unwritable(&events_path))?;
-                    save_toml(&directory.join(CONFIG), &trainer.config)?;
-                    let files = Files {
-                        directory: directory.to_owned(),
-                        checkpoints,
-                        losses,
-                        events,
-                        good: Some(path.clone()),
-                        _lock: lock,
-                    };
-                    return Ok(Self::new(trainer, statistics, Some(files)));
-                }
-                Err(problem) => {
-                    warn!("{problem}; trying the checkpoint before");
-                    unusable.push(path);
-                }
-            }
-        }
-        if unusable.is_empty() {
-            info!("no checkpoint yet: starting from the first step");
+        if is_new {
             read_init(&mut trainer)?;
-            Self::start(trainer, directory, lock)
-        } else {
-            Err(RunError::NoGoodCheckpoint(directory.join(CHECKPOINTS)))
         }
-    }
-
-    /// Brings trainer and losses into the state of a checkpoint; the inner error says why it cannot be used.
-    fn continue_from(
-        checkpoint: &Path,
-        trainer: &mut Trainer,
-        directory: &Path,
-    ) -> Result<Result<(LossWriter, Statistics), String>, RunError> {
-        let counters = match checkpoint::restore(checkpoint, trainer) {
-            Err(error @ (CheckpointError::Foreign { .. } | CheckpointError::OtherImages { .. })) => {
-                return Err(error.into());
+        let lock = lock(directory)?;
+        // Again, for what another process may have done since.
+        if let Some(found) = check_config(&trainer.config, directory)? {
+            if let Some(summary) = finished(directory, trainer.config.steps) {
+                return Ok(Resumed::Finished(summary));
             }
-            Err(error) => return Ok(Err(error.to_string())),
-            Ok(counters) => counters,
-        };
-        let mut statistics = Statistics::new(&trainer.config, counters);
-        let path = directory.join(LOSSES);
-        let losses = LossWriter::resume(&path, trainer.step, |loss| statistics.add_loss(loss));
-        Ok(match losses {
-            Ok(Some(losses)) => Ok((losses, statistics)),
-            Ok(None) => {
-                Err(format!("{} does not hold the steps of {}", path.display(), checkpoint.display()))
+            let checkpoints = checkpoint::Directory::new(directory.join(CHECKPOINTS), trainer.config.keep);
+            if let Some(newest) = Newest::restore(&checkpoints, &mut trainer, directory, &found.data)? {
+                info!("continuing after step {} from {}", trainer.step, newest.checkpoint.display());
+                let path = directory.join(EVENTS);
+                let files = Files {
+                    directory: directory.to_owned(),
+                    checkpoints,
+                    losses: newest.losses,
+                    events: EventWriter::resume(&path, trainer.step).map_err(unwritable(&path))?,
+                    good: Some(newest.checkpoint),
+                    _lock: lock,
+                };
+                save_toml(&directory.join(CONFIG), &trainer.config)?;
+                let run = Self::new(trainer, newest.statistics, Some(files));
+                return Ok(Resumed::Unfinished(Box::new(run)));
             }
-            Err(error) => Err(format!("cannot read {}: {error}", path.display())),
-        })
+            info!("no checkpoint yet: starting from the first step");
+        }
+        if !is_new {
+            read_init(&mut trainer)?;
+        }
+        Ok(Resumed::Unfinished(Box::new(Self::start(trainer, directory, lock)?)))
     }
 
     /// Opens the files of a run that is at its first step.
@@ -154,7 +129,7 @@ impl Run {
         let checkpoints = directory.join(CHECKPOINTS);
         std::fs::create_dir_all(&checkpoints).map_err(unwritable(&checkpoints))?;
         save_toml(&directory.join(CONFIG), &trainer.config)?;
-        let (losses, events) = (directory.join(LOSSES), directory.join(events::FILE_NAME));
+        let (losses, events) = (directory.join(LOSSES), directory.join(EVENTS));
         let files = Files {
             directory: directory.to_owned(),
             checkpoints: checkpoint::Directory::new(checkpoints, trainer.config.keep),
@@ -210,13 +185,14 @@ impl Run {
             progress.finish();
         }
         self.trainer.fetch()?;
+        let has_trained = self.trainer.step > first;
         if let Some(files) = &mut self.files
-            && self.trainer.step > first
+            && has_trained
         {
             files.save_samples(&self.trainer)?;
         }
         self.save_checkpoint()?;
-        self.finish(ending)
+        self.finish(ending, has_trained)
     }
 
     /// One step after the other, until there is a reason to end.
@@ -269,10 +245,13 @@ impl Run {
         files.save_checkpoint(&self.trainer, &self.statistics.counters)
     }
 
-    fn finish(self, ending: Ending) -> Result<Summary, RunError> {
+    fn finish(self, ending: Ending, has_trained: bool) -> Result<Summary, RunError> {
         let good = self.files.as_ref().and_then(|files| files.good.clone());
-        let summary = self.statistics.summary(ending, good);
+        let mut summary = self.statistics.summary(ending, good);
         if let Some(files) = self.files {
+            if !has_trained && let Ok(Some(former)) = Summary::read(&files.directory) {
+                summary.take_speed(&former);
+            }
             let path = files.directory.join(SUMMARY);
             let json = serde_json::to_vec_pretty(&summary).map_err(io::Error::other);
             save(&path, &json.map_err(unwritable(&path))?)?;
@@ -284,7 +263,7 @@ impl Run {
 impl Files {
     fn record(&mut self, record: &StepRecord) -> Result<(), RunError> {
         self.losses.write(record).map_err(|source| self.unwritable(LOSSES, source))?;
-        self.events.write_step(record).map_err(|source| self.unwritable(events::FILE_NAME, source))
+        self.events.write_step(record).map_err(|source| self.unwritable(EVENTS, source))
     }
 
     /// Saves the state, unless it holds a NaN or an infinity; the losses go to the disk first, so that they are never
@@ -294,7 +273,7 @@ impl Files {
             return Ok(());
         }
         self.losses.sync().map_err(|source| self.unwritable(LOSSES, source))?;
-        self.events.sync().map_err(|source| self.unwritable(events::FILE_NAME, source))?;
+        self.events.sync().map_err(|source| self.unwritable(EVENTS, source))?;
         self.good = Some(self.checkpoints.write(trainer, counters)?);
         Ok(())
     }
@@ -306,7 +285,7 @@ impl Files {
         save(&path, &sheet.png)?;
         let last_step = trainer.step - 1;
         let written = self.events.write_samples(last_step, &sheet);
-        written.map_err(|source| self.unwritable(events::FILE_NAME, source))
+        written.map_err(|source| self.unwritable(EVENTS, source))
     }
 
     fn unwritable(&self, file: &str, source: io::Error) -> RunError {
@@ -339,13 +318,7 @@ pub fn check_config(config: &Config, directory: &Path) -> Result<Option<Config>,
 
 /// The summary of the run in `directory`, if it has come to its last step or has diverged.
 pub fn finished(directory: &Path, steps: u64) -> Option<Summary> {
-    let summary: Summary = serde_json::from_slice(&std::fs::read(directory.join(SUMMARY)).ok()?).ok()?;
-    let is_finished = match summary.ending {
-        Ending::Finished => summary.steps >= steps,
-        Ending::Diverged => true,
-        Ending::Interrupted => false,
-    };
-    is_finished.then_some(summary)
+    Summary::read(directory).ok()?.filter(|summary| summary.is_final(steps))
 }
 
 /// How many of the `steps` steps of the run in `directory` need not be done again: all if it is [`finished`], else those

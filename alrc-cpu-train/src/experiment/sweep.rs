@@ -9,12 +9,12 @@ use tracing::info;
 
 use super::grid::GridRun;
 use super::plan::Plan;
-use super::run::{self, Run, RunError};
+use super::run::{self, Resumed, Run, RunError};
 use super::side_by_side::side_by_side;
 use crate::config::Config;
 use crate::data::cifar10::DataError;
-use crate::data::{BUILTIN, Dataset};
-use crate::record::progress::{Board, Overall};
+use crate::data::{self, BUILTIN, Dataset};
+use crate::record::progress::{Overall, Progress};
 use crate::record::summary::{Ending, Summary};
 use crate::signal::Stop;
 
@@ -69,9 +69,8 @@ pub fn sweep(
 ) -> Result<Vec<Swept>, RunError> {
     let plan = Plan::new(&runs, directory, jobs);
     info!("{label}: {plan}");
-    let board = Board;
-    let overall = board.overall(label, plan.finished, plan.images - plan.images_left, plan.images);
-    let series = Series { datasets, board, overall, stop };
+    let overall = Overall::new(label, plan.finished, plan.images - plan.images_left, plan.images);
+    let series = Series { datasets, overall, stop };
     let runs: Vec<_> = runs.into_iter().zip(plan.images_done).collect();
     side_by_side(jobs, runs, |(GridRun { name, config }, images_done)| {
         let directory = directory.join(&name);
@@ -83,7 +82,6 @@ pub fn sweep(
 /// What the runs of a sweep share.
 struct Series<'a> {
     datasets: &'a Datasets,
-    board: Board,
     overall: Overall,
     stop: &'a Stop,
 }
@@ -101,27 +99,33 @@ impl Series<'_> {
             return Ok(Outcome::NotBegun);
         }
         let (steps, batch_size) = (config.steps, config.batch_size as u64);
-        run::check_config(&config, directory)?;
-        if let Some(summary) = run::finished(directory, steps) {
+        let skip = |summary| {
             if images_done < steps * batch_size {
                 self.overall.run_begins(images_done, steps * batch_size);
                 self.overall.run_ends();
             }
-            return Ok(Outcome::Skipped(summary));
+            Ok(Outcome::Skipped(summary))
+        };
+        run::check_config(&config, directory)?;
+        if let Some(summary) = run::finished(directory, steps) {
+            return skip(summary);
         }
         let dataset = self.datasets.load(&config)?;
         let run = match Run::resume(config, dataset, directory) {
+            Ok(Resumed::Unfinished(run)) => run,
+            // By another process, since.
+            Ok(Resumed::Finished(summary)) => return skip(summary),
             Err(RunError::Locked(directory)) => {
                 info!("{}: another process is training there", directory.display());
                 self.overall.leave_out(steps * batch_size - images_done);
                 return Ok(Outcome::Elsewhere);
             }
-            run => run?,
+            Err(error) => return Err(error),
         };
         // With fewer steps than before, a checkpoint may be past the last one.
         let first = run.trainer.step.min(steps);
         self.overall.run_begins(images_done, first * batch_size);
-        let mut progress = self.board.run(name, first, steps);
+        let mut progress = Progress::new(name, first, steps);
         let summary = run.train(Some(&mut progress), self.stop, |_| self.overall.trained(batch_size))?;
         if summary.ending == Ending::Diverged {
             self.overall.leave_out(steps.saturating_sub(summary.steps) * batch_size);
@@ -147,7 +151,7 @@ impl Datasets {
             if let Some(dataset) = made_up.get(&config.seed).and_then(Weak::upgrade) {
                 return Ok(dataset);
             }
-            let dataset = Arc::new(run::load(config)?);
+            let dataset = Arc::new(data::load(&config.data, config.seed)?);
             made_up.insert(config.seed, Arc::downgrade(&dataset));
             return Ok(dataset);
         }
@@ -155,7 +159,7 @@ impl Datasets {
         if let Some(dataset) = read.get(&config.data) {
             return Ok(Arc::clone(dataset));
         }
-        let dataset = Arc::new(run::load(config)?);
+        let dataset = Arc::new(data::load(&config.data, config.seed)?);
         read.insert(config.data.clone(), Arc::clone(&dataset));
         Ok(dataset)
     }

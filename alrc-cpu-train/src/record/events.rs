@@ -14,9 +14,6 @@ use prost::Message;
 use super::samples::Sheet;
 use crate::train::StepRecord;
 
-/// Name of the file; TensorBoard looks for `tfevents`.
-pub const FILE_NAME: &str = "events.out.tfevents.0.alrc-train";
-
 /// Longest message that is read back: a picture.
 const LONGEST: u64 = 1 << 26;
 
@@ -197,7 +194,7 @@ mod tests {
     #[test]
     fn a_resumed_file_has_no_gap_and_no_duplicate() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join(FILE_NAME);
+        let path = directory.path().join("events");
         let sheet = Sheet { width: 1, height: 1, png: vec![1, 2, 3] };
         let mut writer = EventWriter::create(&path).unwrap();
         for step in 0..10 {

@@ -1,4 +1,4 @@
-//! `losses.csv`: one row a step.
+//! `losses.csv`: one row a step, written and read.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
@@ -63,4 +63,36 @@ impl LossWriter {
     pub fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
+}
+
+/// What a row tells of its step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Row {
+    /// Mean over the batch of the losses before clipping.
+    pub unclipped_loss: f64,
+    /// Losses above it were clipped; none during a warm-up and without clipping.
+    pub limit: Option<f64>,
+    /// Images whose loss was clipped.
+    pub clipped: u64,
+}
+
+/// Calls `each` with every row of a file, which may be in the middle of being written.
+pub fn read(path: &Path, mut each: impl FnMut(Row)) -> csv::Result<()> {
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(File::open(path)?);
+    let columns = reader.headers()?.clone();
+    let missing = |name| io::Error::other(format!("it has no column {name}"));
+    let find = |name| columns.iter().position(|column| column == name).ok_or_else(|| missing(name));
+    let (unclipped, limit, clipped) = (find("unclipped_loss")?, find("limit")?, find("clipped")?);
+    let mut row = csv::StringRecord::new();
+    let mut number = 0_u64;
+    // A row with too few cells is the last one of a run that is being written or was killed.
+    while reader.read_record(&mut row)? && row.len() == columns.len() {
+        number += 1;
+        let unclipped_loss = row[unclipped]
+            .parse()
+            .map_err(|_| io::Error::other(format!("row {number} has the loss '{}'", &row[unclipped])))?;
+        let (limit, clipped) = (row[limit].parse().ok(), row[clipped].parse().unwrap_or(0));
+        each(Row { unclipped_loss, limit, clipped });
+    }
+    Ok(())
 }

@@ -32,48 +32,14 @@ impl Write for Messages {
     }
 }
 
-/// The progress of several runs at a time.
-#[derive(Clone, Copy, Debug)]
-pub struct Board;
-
-impl Board {
-    /// Shows a run of `steps` steps, `first` of which are done, under `label`.
-    pub fn run(&self, label: &str, first: u64, steps: u64) -> Progress {
-        let bar = self.bar(label, first, steps, "{prefix} {wide_bar} {pos}/{len} {msg}");
-        Progress {
-            label: label.to_owned(),
-            steps,
-            bar,
-            clock: Clock::start(),
-            images: 0,
-            steps_here: 0,
-            shown: None,
-        }
-    }
-
-    /// Shows how far a series of runs has come, of which `runs` have ended; `done` of its `images` images need no
-    /// training any more.
-    pub fn overall(&self, label: &str, runs: usize, done: u64, images: u64) -> Overall {
-        let bar = self.bar(label, done, images, "{prefix} {wide_bar} {percent}% {msg}");
-        let state = OverallState { clock: None, trained: 0, done, images, runs };
-        Overall { label: label.to_owned(), bar, state: Mutex::new(state) }
-    }
-
-    /// Shows a download of `size` bytes.
-    pub fn download(&self, label: &str, size: u64) -> Download {
-        let style = "{prefix} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
-        let bar = self.bar(label, 0, size, style);
-        Download { label: label.to_owned(), size, bar, clock: Clock::start() }
-    }
-
-    fn bar(&self, label: &str, first: u64, len: u64, style: &str) -> Option<ProgressBar> {
-        io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
-            let bar = BARS.add(ProgressBar::new(len).with_style(style).with_position(first));
-            bar.set_prefix(label.to_owned());
-            bar
-        })
-    }
+/// A bar on a terminal, none elsewhere.
+fn bar(label: &str, first: u64, len: u64, style: &str) -> Option<ProgressBar> {
+    io::stderr().is_terminal().then(|| {
+        let style = ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = BARS.add(ProgressBar::new(len).with_style(style).with_position(first));
+        bar.set_prefix(label.to_owned());
+        bar
+    })
 }
 
 /// Tells the time since the start, and whether a line is due.
@@ -128,6 +94,19 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Shows a run of `steps` steps, `first` of which are done, under `label`.
+    pub fn new(label: &str, first: u64, steps: u64) -> Self {
+        Self {
+            label: label.to_owned(),
+            steps,
+            bar: bar(label, first, steps, "{prefix} {wide_bar} {pos}/{len} {msg}"),
+            clock: Clock::start(),
+            images: 0,
+            steps_here: 0,
+            shown: None,
+        }
+    }
+
     /// Takes in a step.
     pub fn step(&mut self, record: &StepRecord) {
         let share = record.clipped as f64 / record.images.len() as f64;
@@ -190,6 +169,14 @@ struct OverallState {
 }
 
 impl Overall {
+    /// Shows how far a series of runs has come, of which `runs` have ended; `done` of its `images` images need no
+    /// training any more.
+    pub fn new(label: &str, runs: usize, done: u64, images: u64) -> Self {
+        let bar = bar(label, done, images, "{prefix} {wide_bar} {percent}% {msg}");
+        let state = OverallState { clock: None, trained: 0, done, images, runs };
+        Self { label: label.to_owned(), bar, state: Mutex::new(state) }
+    }
+
     /// Takes in that a run begins, or goes on; instead of `expected` images, `done` need no training any more.
     pub fn run_begins(&self, expected: u64, done: u64) {
         self.update(|state| {
@@ -246,6 +233,12 @@ pub struct Download {
 }
 
 impl Download {
+    /// Shows a download of `size` bytes.
+    pub fn new(label: &str, size: u64) -> Self {
+        let style = "{prefix} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
+        Self { label: label.to_owned(), size, bar: bar(label, 0, size, style), clock: Clock::start() }
+    }
+
     /// Takes in how many bytes are there.
     pub fn at(&mut self, len: u64) {
         if let Some(bar) = &self.bar {
@@ -271,7 +264,7 @@ mod tests {
     /// goes on from 30; another process takes the third.
     #[test]
     fn what_was_done_before_is_not_training() {
-        let overall = Board.overall("sweep", 1, 150, 300);
+        let overall = Overall::new("sweep", 1, 150, 300);
         overall.run_begins(50, 30);
         overall.trained(20);
         overall.leave_out(100);
@@ -283,7 +276,7 @@ mod tests {
     /// The clock of the speed starts with the first run, not with what comes before it.
     #[test]
     fn preparation_does_not_count_into_the_speed() {
-        let overall = Board.overall("sweep", 0, 0, 100);
+        let overall = Overall::new("sweep", 0, 0, 100);
         assert!(overall.state.lock().unwrap().clock.is_none());
         overall.run_begins(0, 0);
         assert!(overall.state.lock().unwrap().clock.is_some());

@@ -1,11 +1,13 @@
 //! `summary.json`: a run in a few numbers.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::files::{SUMMARY, Unreadable};
 use crate::config::Config;
 use crate::train::StepRecord;
 
@@ -17,6 +19,7 @@ const LAST: u64 = 5_000;
 
 /// Bins of the histogram of scales.
 pub const SCALE_BINS: usize = 20;
+
 /// Number of last steps whose mean unclipped loss is the figure of merit of a run of `steps` steps.
 pub fn last_steps(steps: u64) -> u64 {
     if steps < 10 * LAST { (steps / 10).max(1) } else { LAST }
@@ -68,7 +71,8 @@ pub struct Summary {
     pub steps: u64,
     /// Images a step.
     pub batch_size: usize,
-    /// Median over the steps but the first five, since the run was started or resumed; none for fewer.
+    /// Median over the steps but the first five, since the run was started or resumed with a step left to do; none for
+    /// fewer.
     pub images_per_second: Option<f64>,
     /// From the first step to the last; of a resumed run, from when it was resumed.
     pub wall_seconds: f64,
@@ -78,13 +82,46 @@ pub struct Summary {
     pub clipped_fraction: f64,
     /// Images whose loss was NaN or infinite.
     pub non_finite_images: u64,
-    /// Images by the scale of their gradient: equal bins from 0 to 1, the last of which includes 1.
-    pub scale_histogram: [u64; SCALE_BINS],
+    /// Images by the scale of their gradient: equal bins from 0 to 1, the last of which includes 1. None in a summary of
+    /// a version that did not count them.
+    #[serde(default)]
+    pub scale_histogram: Vec<u64>,
     /// Mean of the last 5,000 unclipped losses, or of the last tenth of a run of less than 50,000 steps; none if no
     /// loss was finite.
     pub mean_last_unclipped_loss: Option<f64>,
     /// The last checkpoint of finite parameters.
     pub final_checkpoint: Option<PathBuf>,
+}
+
+impl Summary {
+    /// That of the run in `directory`; none before it has ended for the first time.
+    pub fn read(directory: &Path) -> Result<Option<Self>, Unreadable> {
+        let path = directory.join(SUMMARY);
+        match std::fs::read(&path) {
+            Ok(bytes) => {
+                serde_json::from_slice(&bytes).map(Some).map_err(|error| Unreadable::new(&path, error))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Unreadable::new(&path, error)),
+        }
+    }
+
+    /// Takes the figures of speed from an earlier summary of the run, for want of steps since.
+    pub fn take_speed(&mut self, former: &Self) {
+        self.images_per_second = former.images_per_second;
+        self.wall_seconds = former.wall_seconds;
+        self.peak_rss_bytes = former.peak_rss_bytes;
+    }
+
+    /// Whether nothing is left to do of the run if it is to have `steps` steps. It may have more: then it was interrupted
+    /// after them, and ended with fewer.
+    pub fn is_final(&self, steps: u64) -> bool {
+        match self.ending {
+            Ending::Finished => self.steps >= steps,
+            Ending::Diverged => true,
+            Ending::Interrupted => false,
+        }
+    }
 }
 
 /// Gathers what the summary needs.
@@ -153,7 +190,7 @@ impl Statistics {
             peak_rss_bytes: peak_memory(),
             clipped_fraction: self.counters.clipped as f64 / images.max(1) as f64,
             non_finite_images: self.counters.non_finite,
-            scale_histogram: self.counters.scales,
+            scale_histogram: self.counters.scales.to_vec(),
             mean_last_unclipped_loss: (!finite.is_empty())
                 .then(|| finite.iter().sum::<f64>() / finite.len() as f64),
             final_checkpoint,

@@ -156,8 +156,19 @@ impl Collection {
         title
     }
 
-    /// A setting as part of a file name.
-    pub fn file_name(&self, setting: &Setting) -> String {
+    /// Each setting as part of a file name; no two are the same.
+    pub fn file_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for setting in &self.settings {
+            let name = self.file_name(setting);
+            let numbered = (2..).map(|number| format!("{name}-{number}"));
+            let new = std::iter::once(name.clone()).chain(numbered).find(|name| !names.contains(name));
+            names.extend(new);
+        }
+        names
+    }
+
+    fn file_name(&self, setting: &Setting) -> String {
         let [loss, optimizer, rate, batch] = MAIN_KEYS.map(|key| setting.value(key));
         let mut name = format!("{loss}-{optimizer}-rate-{rate}-batch-{batch}");
         for key in &self.varying {

@@ -21,6 +21,7 @@ use rayon::prelude::*;
 use thiserror::Error;
 
 use crate::files::write_atomically;
+use crate::record::files::is_run;
 use figures::Described;
 use groups::Collection;
 use plots::PlotError;
@@ -115,7 +116,7 @@ impl Report {
     /// Writes `report.html`, `table.md`, `table.csv`, and the plots as SVG and PNG, to `out`; returns the files.
     pub fn write(&self, out: &Path) -> Result<Vec<PathBuf>, ReportError> {
         let unwritable = |path: &Path, source| ReportError::Unwritable { path: path.to_owned(), source };
-        if runs::is_run(out) {
+        if is_run(out) {
             return Err(ReportError::OutIsRun(out.to_owned()));
         }
         std::fs::create_dir_all(out).map_err(|source| unwritable(out, source))?;
@@ -134,14 +135,13 @@ impl Report {
         type Kind = fn(&groups::Setting) -> Vec<Described>;
         let kinds: [(&str, Kind); 3] =
             [("curves", figures::curves), ("limits", figures::limits), ("scales", figures::scales)];
-        for setting in &collection.settings {
+        for (setting, name) in collection.settings.iter().zip(collection.file_names()) {
             for (kind, panels) in kinds {
                 let panels = panels(setting);
                 if !panels.is_empty() {
-                    let name = format!("{kind}-{}", collection.file_name(setting));
                     let figure = figures::figure(&panels);
-                    save(format!("{name}.svg"), figure.svg()?.as_bytes())?;
-                    save(format!("{name}.png"), &figure.png()?)?;
+                    save(format!("{kind}-{name}.svg"), figure.svg()?.as_bytes())?;
+                    save(format!("{kind}-{name}.png"), &figure.png()?)?;
                 }
             }
         }

@@ -8,7 +8,7 @@ use super::figures::{self, Described};
 use super::groups::{Collection, Group, Setting};
 use super::plots::{Figure, PlotError};
 use super::runs::{Run, State};
-use super::table::{number, percent, probability};
+use super::table::{COLUMNS, number, percent};
 
 const STYLE: &str = include_str!("page.css");
 
@@ -98,21 +98,15 @@ fn overview(collection: &Collection) -> Markup {
                 "is a step whose unclipped loss is above " (SPIKE) " times the running average of the steps before it."
             }
             div.scroll tabindex="0" role="region" aria-labelledby="table" {
-                table {
+                table.merits {
                     thead {
                         tr {
-                            th scope="col" { "clipping" }
-                            th scope="col" { "repeats" }
-                            th scope="col" { "mean" }
-                            th scope="col" { "difference from off" }
-                            th scope="col" { "p" }
-                            th scope="col" { "spikes a run" }
-                            th scope="col" { "clipped" }
+                            @for column in &COLUMNS { th scope="col" { (column.heading) } }
                         }
                     }
                     @for setting in &collection.settings {
                         tbody {
-                            tr { th.setting scope="rowgroup" colspan="7" { span { (collection.title(setting)) } } }
+                            tr { th.setting scope="rowgroup" colspan=(COLUMNS.len()) { span { (collection.title(setting)) } } }
                             @for group in &setting.groups { (row(group)) }
                         }
                     }
@@ -123,37 +117,25 @@ fn overview(collection: &Collection) -> Markup {
 }
 
 fn row(group: &Group) -> Markup {
-    let others = [State::Diverged, State::Unfinished].map(|state| (group.count(state), state.name()));
+    let [clipping, figures @ ..] = &COLUMNS;
     html! {
         tr {
-            th scope="row" { (group.clipping()) }
-            td {
-                (group.count(State::Finished))
-                @for (count, name) in others { @if count > 0 { br; small { (count) " " (name) } } }
-            }
-            td {
-                strong { (number(group.sample.mean)) }
-                @if let Some(std_dev) = group.sample.std_dev { br; small { "± " (number(std_dev)) } }
-            }
-            @if let Some(test) = group.test {
+            th scope="row" { (clipping.cell(group)) }
+            @for column in figures {
                 td {
-                    (signed(test.difference)) br;
-                    small { (signed(test.interval.0)) " to " (signed(test.interval.1)) }
+                    (with_minus(&column.cell(group)))
+                    @if let Some(detail) = &column.detail && let Some(cell) = detail.cell(group) {
+                        br; small { (detail.sign) (with_minus(&cell)) }
+                    }
                 }
-                td { (probability(test.p)) }
-            } @else {
-                td { "–" }
-                td { "–" }
             }
-            td { (number(group.mean(|run| run.curve.spikes as f64))) }
-            td { (percent(group.mean(|run| run.clipped_fraction))) }
         }
     }
 }
 
-/// A number with a proper minus sign.
-fn signed(value: f64) -> String {
-    number(value).replace('-', "−")
+/// Numbers with a proper minus sign.
+fn with_minus(numbers: &str) -> String {
+    numbers.replace('-', "−")
 }
 
 /// Everything about one setting.

@@ -1,16 +1,16 @@
 //! Runs as they lie on the disk: finished, under way, or cut off in the middle of a line.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-use thiserror::Error;
+use toml::Table;
 
 use super::curves::{Envelope, LossCurve, window};
-use crate::config::Config;
-use crate::record::summary::last_steps;
+use crate::config::{Config, as_argument};
+use crate::record::files::{CONFIG, LOSSES, SAMPLES, Unreadable, is_run};
+use crate::record::losses;
+use crate::record::summary::{Ending, Summary, last_steps};
 
 /// How far a run has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,15 @@ pub enum State {
 }
 
 impl State {
+    /// That of a run which is to have `steps` steps.
+    fn of(summary: Option<&Summary>, steps: u64) -> Self {
+        match summary.filter(|summary| summary.is_final(steps)).map(|summary| summary.ending) {
+            Some(Ending::Finished) => Self::Finished,
+            Some(Ending::Diverged) => Self::Diverged,
+            Some(Ending::Interrupted) | None => Self::Unfinished,
+        }
+    }
+
     /// In a word.
     pub fn name(self) -> &'static str {
         match self {
@@ -61,36 +70,9 @@ pub struct Run {
     pub samples: Option<PathBuf>,
 }
 
-/// A run cannot be read.
-#[derive(Debug, Error)]
-#[error("cannot read {path}: {problem}")]
-pub struct RunError {
-    path: PathBuf,
-    problem: String,
-}
-
-/// Settings that may differ between repeats of one experiment, besides the seed and the threshold of the clipping: how
-/// the work is carried out, and what is left behind. `data` is told apart by the last part of its path.
-const NOT_OF_THE_SETTING: [&str; 11] = [
-    "seed",
-    "num-stddev",
-    "threads",
-    "conv",
-    "simd",
-    "backend",
-    "comm",
-    "sum-order",
-    "checkpoint-every",
-    "keep",
-    "init",
-];
-
-/// The part of `summary.json` that a report uses; a run that is not finished has none.
-#[derive(Debug, Deserialize)]
-struct Summary {
-    ending: String,
-    scale_histogram: Option<Vec<u64>>,
-}
+/// Options that determine the results, in which the runs of a setting may differ all the same: repeats have other seeds
+/// and starts, and thresholds of the clipping are compared.
+const WITHIN_A_SETTING: [&str; 3] = ["seed", "init", "num-stddev"];
 
 /// All directories at or below `root` with a `config.toml` and a `losses.csv`, in the order of their names. Links to
 /// directories are not followed.
@@ -107,25 +89,15 @@ pub fn find(root: &Path, found: &mut BTreeSet<PathBuf>) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a directory holds the files of a run.
-pub fn is_run(directory: &Path) -> bool {
-    directory.join("config.toml").is_file() && directory.join("losses.csv").is_file()
-}
-
 impl Run {
     /// Reads the run in `directory`.
-    pub fn read(directory: &Path) -> Result<Self, RunError> {
-        let (config, setting) = read_config(&directory.join("config.toml"))?;
-        let summary = read_summary(&directory.join("summary.json"))?;
-        let losses_path = directory.join("losses.csv");
-        let losses = Losses::read(&losses_path, &config)
-            .map_err(|error| RunError { path: losses_path, problem: error.to_string() })?;
-        let state = match summary.as_ref().map(|summary| summary.ending.as_str()) {
-            Some("finished") if losses.steps == config.steps => State::Finished,
-            Some("diverged") => State::Diverged,
-            _ => State::Unfinished,
-        };
-        let samples = directory.join("samples.png");
+    pub fn read(directory: &Path) -> Result<Self, Unreadable> {
+        let (config, setting) = read_config(&directory.join(CONFIG))?;
+        let summary = Summary::read(directory)?;
+        let path = directory.join(LOSSES);
+        let losses = Losses::read(&path, &config).map_err(|error| Unreadable::new(&path, error))?;
+        let state = State::of(summary.as_ref(), config.steps);
+        let samples = directory.join(SAMPLES);
         let images = losses.steps * config.batch_size as u64;
         Ok(Self {
             directory: directory.to_owned(),
@@ -136,7 +108,7 @@ impl Run {
             curve: losses.curve,
             limits: losses.limits,
             clipped_fraction: losses.clipped as f64 / images.max(1) as f64,
-            scales: summary.and_then(|summary| summary.scale_histogram),
+            scales: summary.map(|summary| summary.scale_histogram),
             samples: samples.is_file().then_some(samples),
             config,
         })
@@ -148,43 +120,24 @@ impl Run {
     }
 }
 
-/// The configuration of a run, and its setting. What an older version did not know has its default value; what only a
-/// newer one knows still tells settings apart.
-fn read_config(path: &Path) -> Result<(Config, BTreeMap<String, String>), RunError> {
-    let unreadable = |error: &dyn ToString| RunError { path: path.to_owned(), problem: error.to_string() };
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(&error))?;
-    let own: toml::Table = toml::from_str(&text).map_err(|error| unreadable(&error.message()))?;
-    let defaults = Config::default().to_table();
-    let mut table = defaults.clone();
-    table.extend(own);
-    let mut known = table.clone();
-    known.retain(|key, _| key == "init" || defaults.contains_key(key));
-    let config: Config = known.try_into().map_err(|error: toml::de::Error| unreadable(&error.message()))?;
-    if let Some(toml::Value::String(data)) = table.get_mut("data") {
-        let name = Path::new(data.as_str()).file_name().map(|name| name.to_string_lossy().into_owned());
-        *data = name.unwrap_or_else(|| data.clone());
-    }
-    let setting = table.into_iter().filter(|(key, _)| !NOT_OF_THE_SETTING.contains(&key.as_str())).map(
-        |(key, value)| {
-            let text = match value {
-                toml::Value::String(text) => text,
-                // Single precision, as the program takes it: 0.002, not 0.0020000000949949026.
-                toml::Value::Float(number) => (number as f32).to_string(),
-                other => other.to_string(),
-            };
-            (key, text)
-        },
-    );
-    Ok((config, setting.collect()))
-}
+/// The configuration of a run, and its setting: what determines the results, with the number of steps and the last part
+/// of the path of the data. What an older version did not know has its default value; what only a newer one knows still
+/// tells settings apart.
+fn read_config(path: &Path) -> Result<(Config, BTreeMap<String, String>), Unreadable> {
+    let text = std::fs::read_to_string(path).map_err(|error| Unreadable::new(path, error))?;
+    let table: Table = toml::from_str(&text).map_err(|error| Unreadable::new(path, error.message()))?;
+    let options = Config::every_option();
+    let (known, newer): (Table, Table) = table.into_iter().partition(|(key, _)| options.contains_key(key));
+    let config = Config::default().with(&known).map_err(|error| Unreadable::new(path, error))?;
 
-fn read_summary(path: &Path) -> Result<Option<Summary>, RunError> {
-    let unreadable = |error: &dyn ToString| RunError { path: path.to_owned(), problem: error.to_string() };
-    match std::fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| unreadable(&error)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(unreadable(&error)),
-    }
+    let mut setting = config.defining();
+    setting.retain(|key, _| !WITHIN_A_SETTING.contains(&key));
+    let data = Path::new(&config.data).file_name().map(|name| name.to_string_lossy().into_owned());
+    setting.insert("data".to_owned(), data.unwrap_or_else(|| config.data.clone()).into());
+    setting.extend(config.to_table().remove_entry("steps"));
+    setting.extend(newer);
+    let setting = setting.iter().map(|(key, value)| (key.clone(), as_argument(value))).collect();
+    Ok((config, setting))
 }
 
 /// What `losses.csv` holds.
@@ -207,27 +160,16 @@ impl Losses {
             limits: Envelope::default(),
             last: VecDeque::new(),
         };
-        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(File::open(path)?);
-        let columns = reader.headers()?.clone();
-        let missing = |name| io::Error::other(format!("it has no column {name}"));
-        let find = |name| columns.iter().position(|column| column == name).ok_or_else(|| missing(name));
-        let (unclipped, limit, clipped) = (find("unclipped_loss")?, find("limit")?, find("clipped")?);
-        let mut row = csv::StringRecord::new();
-        // A row with too few cells is the last one of a run that is being written or was killed.
-        while reader.read_record(&mut row)? && row.len() == columns.len() {
-            let loss = row[unclipped].parse().map_err(|_| {
-                io::Error::other(format!("row {} has the loss '{}'", losses.steps + 1, &row[unclipped]))
-            })?;
+        losses::read(path, |row| {
             losses.steps += 1;
-            losses.clipped += row[clipped].parse().unwrap_or(0);
-            losses.curve.push(loss);
+            losses.clipped += row.clipped;
+            losses.curve.push(row.unclipped_loss);
             if losses.last.len() == last_len {
                 losses.last.pop_front();
             }
-            losses.last.push_back(loss);
-            // No limit during a warm-up, and without clipping.
-            losses.limits.push(row[limit].parse().unwrap_or(f64::NAN));
-        }
+            losses.last.push_back(row.unclipped_loss);
+            losses.limits.push(row.limit.unwrap_or(f64::NAN));
+        })?;
         Ok(losses)
     }
 

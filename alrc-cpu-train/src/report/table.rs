@@ -2,9 +2,8 @@
 
 use serde::Serialize;
 
-use super::groups::{Collection, Group, Setting};
+use super::groups::{Collection, Group, MAIN_KEYS, Setting};
 use super::runs::State;
-use super::welch::Test;
 
 /// A number with four significant digits.
 pub fn number(value: f64) -> String {
@@ -20,7 +19,7 @@ pub fn number(value: f64) -> String {
 }
 
 /// A probability.
-pub fn probability(p: f64) -> String {
+fn probability(p: f64) -> String {
     if p < 0.0001 { "< 0.0001".to_owned() } else { format!("{p:.4}") }
 }
 
@@ -29,46 +28,103 @@ pub fn percent(fraction: f64) -> String {
     format!("{:.2} %", 100.0 * fraction)
 }
 
-/// Headings of the table: text and whether the column holds numbers.
-pub fn headings(collection: &Collection) -> Vec<(&'static str, bool)> {
+/// A column of figures: a cell for each group, empty if there is nothing to tell.
+pub struct Column {
+    /// Its heading.
+    pub heading: &'static str,
+    cell: fn(&Group) -> Option<String>,
+    /// A column that goes with it, for which the page has no room beside it.
+    pub detail: Option<Detail>,
+}
+
+/// A column in which the page has no heading, but a sign before each cell.
+pub struct Detail {
+    heading: &'static str,
+    /// The sign.
+    pub sign: &'static str,
+    cell: fn(&Group) -> Option<String>,
+}
+
+/// The columns of figures, that of the threshold first.
+pub const COLUMNS: [Column; 7] = [
+    Column { heading: "clipping", cell: |group| Some(group.clipping()), detail: None },
+    Column { heading: "repeats", cell: |group| Some(repeats(group)), detail: None },
+    Column {
+        heading: "mean",
+        cell: |group| Some(number(group.sample.mean)),
+        detail: Some(Detail {
+            heading: "std. dev.",
+            sign: "± ",
+            cell: |group| group.sample.std_dev.map(number),
+        }),
+    },
+    Column {
+        heading: "difference from off",
+        cell: |group| group.test.map(|test| number(test.difference)),
+        detail: Some(Detail {
+            heading: "95 % interval",
+            sign: "",
+            cell: |group| {
+                let interval = group.test?.interval;
+                Some(format!("{} to {}", number(interval.0), number(interval.1)))
+            },
+        }),
+    },
+    Column { heading: "p", cell: |group| group.test.map(|test| probability(test.p)), detail: None },
+    Column {
+        heading: "spikes a run",
+        cell: |group| Some(number(group.mean(|run| run.curve.spikes as f64))),
+        detail: None,
+    },
+    Column {
+        heading: "clipped",
+        cell: |group| Some(percent(group.mean(|run| run.clipped_fraction))),
+        detail: None,
+    },
+];
+
+impl Column {
+    /// The cell of a group.
+    pub fn cell(&self, group: &Group) -> String {
+        or_dash((self.cell)(group))
+    }
+}
+
+impl Detail {
+    /// The cell of a group; none if there is nothing to tell.
+    pub fn cell(&self, group: &Group) -> Option<String> {
+        (self.cell)(group)
+    }
+}
+
+fn or_dash(cell: Option<String>) -> String {
+    cell.unwrap_or_else(|| "–".to_owned())
+}
+
+/// Headings of the whole table: text and whether the column holds numbers.
+fn headings(collection: &Collection) -> Vec<(&'static str, bool)> {
     let mut headings = vec![("loss", false), ("optimiser", false), ("learning rate", true), ("batch", true)];
     if !collection.varying.is_empty() {
         headings.push(("other settings", false));
     }
-    headings.extend([
-        ("clipping", true),
-        ("repeats", true),
-        ("mean", true),
-        ("std. dev.", true),
-        ("difference from off", true),
-        ("95 % interval", true),
-        ("p", true),
-        ("spikes a run", true),
-        ("clipped", true),
-    ]);
+    for Column { heading, detail, .. } in &COLUMNS {
+        headings.push((heading, true));
+        headings.extend(detail.as_ref().map(|detail| (detail.heading, true)));
+    }
     headings
 }
 
 /// A row for each group, cell by cell under [`headings`].
-pub fn rows(collection: &Collection) -> impl Iterator<Item = Vec<String>> {
+fn rows(collection: &Collection) -> impl Iterator<Item = Vec<String>> {
     groups(collection).map(|(setting, group)| {
-        let value = |key| setting.value(key).to_owned();
-        let mut row = vec![value("loss"), value("optimizer"), value("learning-rate"), value("batch-size")];
+        let mut row: Vec<String> = MAIN_KEYS.map(|key| setting.value(key).to_owned()).into();
         if !collection.varying.is_empty() {
             row.push(collection.others(setting));
         }
-        let test = |text: &dyn Fn(&Test) -> String| group.test.as_ref().map_or("–".to_owned(), text);
-        row.extend([
-            group.clipping(),
-            repeats(group),
-            number(group.sample.mean),
-            group.sample.std_dev.map_or("–".to_owned(), number),
-            test(&|test| number(test.difference)),
-            test(&|test| format!("{} to {}", number(test.interval.0), number(test.interval.1))),
-            test(&|test| probability(test.p)),
-            number(group.mean(|run| run.curve.spikes as f64)),
-            percent(group.mean(|run| run.clipped_fraction)),
-        ]);
+        for column in &COLUMNS {
+            row.push(column.cell(group));
+            row.extend(column.detail.as_ref().map(|detail| or_dash(detail.cell(group))));
+        }
         row
     })
 }

@@ -8,8 +8,8 @@ use thiserror::Error;
 use crate::backend::BackendError;
 use crate::checkpoint::CheckpointError;
 use crate::data::cifar10::DataError;
+use crate::record::files::Unreadable;
 use crate::report::plots::PlotError;
-use crate::report::runs;
 
 /// Why a run could not be carried out.
 #[derive(Debug, Error)]
@@ -81,7 +81,7 @@ pub enum RunError {
     Backend(#[from] BackendError),
     /// What a run has left cannot be read.
     #[error(transparent)]
-    Results(#[from] runs::RunError),
+    Results(#[from] Unreadable),
     /// A picture cannot be drawn.
     #[error(transparent)]
     Plot(#[from] PlotError),

@@ -1,5 +1,6 @@
 //! Images: fetched, checked, read, made up, put in order, augmented, and brought into the network's form.
 
+mod archive;
 pub mod cifar10;
 mod download;
 pub mod fetch;

@@ -40,7 +40,8 @@ pub trait Backend: Send {
     /// Where input and target of the next group go, `[images, height, width, 3]` each.
     fn batch_mut(&mut self) -> [&mut Tensor; 2];
 
-    /// Begins a step on `images` of its batch, with a gradient of zero.
+    /// Begins a step on `images` of its batch, with a gradient of zero. `limits` are of a clipping
+    /// as [`Config::alrc`] makes it: from above alone, scaled by the ratio, skipping losses that are not finite.
     fn begin(&mut self, images: Range<usize>, limits: Option<Limits<f32>>) -> Result<(), BackendError>;
 
     /// Forward pass, losses, clipping, backward pass for the next images of the step; they are the first of

@@ -117,7 +117,7 @@ pub(crate) fn replay(golden: &Golden, base: Config) {
         };
         close("raw_loss", column(&|image| image.raw_loss));
         close("loss", column(&|image| image.loss.into()));
-        if let Some(alrc) = &trainer.alrc {
+        if let Some(alrc) = trainer.alrc() {
             close("grad_scale", column(&|image| image.scale.into()));
             close("mu", vec![alrc.mu1(), alrc.mu2()]);
         }

@@ -216,7 +216,12 @@ pub fn restore_bytes(bytes: &[u8], path: &Path, trainer: &mut Trainer) -> Result
     }
     if let Some(alrc) = &mut trainer.alrc {
         let snapshot = file.tensor(SNAPSHOT).map_err(|source| format_error(path, source))?;
-        *alrc = Alrc::from_bytes(snapshot.data()).map_err(|error| damaged(format!("{SNAPSHOT}: {error}")))?;
+        let found =
+            Alrc::from_bytes(snapshot.data()).map_err(|error| damaged(format!("{SNAPSHOT}: {error}")))?;
+        if found.config() != alrc.config() {
+            return Err(damaged(format!("{SNAPSHOT} is of another clipping than its configuration")));
+        }
+        *alrc = found;
     }
     trainer.step = metadata.step;
     trainer.state_changed();

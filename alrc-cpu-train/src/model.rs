@@ -5,14 +5,11 @@
 
 use crate::config::Config;
 use crate::conv::{self, Algorithm, Backward, Convolution, Forward, InputGradient, Shape, Workspace};
-use crate::data::SIZE;
+use crate::data::{CHANNELS, SIZE};
 use crate::parameters::Layout;
 use crate::random::{Purpose, Random};
 use crate::simd::InstructionSet;
 use crate::tensor::{Buffer, ImageSize, Tensor, zeros};
-
-/// Channels of the images.
-pub const CHANNELS: usize = 3;
 
 /// Steps of the forward pass; the numbers are those of layers.
 pub(crate) const BLOCKS: [Block; 7] = [

@@ -133,24 +133,25 @@ pub(crate) struct Adam {
 }
 
 impl Adam {
-    pub(crate) const BETA1: f32 = 0.9;
-    pub(crate) const BETA2: f32 = 0.999;
+    pub(crate) const BETA1: f64 = 0.9;
+    pub(crate) const BETA2: f64 = 0.999;
     pub(crate) const EPSILON: f32 = 1e-8;
 
     pub(crate) fn new(step: u64, learning_rate: f32) -> Self {
         let correction = |beta: f64| 1.0 - beta.powf(step as f64 + 1.0);
         Self {
-            rate: (f64::from(learning_rate) / correction(0.9)) as f32,
-            root_correction: (1.0 / correction(0.999).sqrt()) as f32,
+            rate: (f64::from(learning_rate) / correction(Self::BETA1)) as f32,
+            root_correction: (1.0 / correction(Self::BETA2).sqrt()) as f32,
         }
     }
 
     /// Bound by square roots and divisions unless compiled for wide vectors, then by memory.
     #[inline(always)]
     fn update(&self, parameters: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
+        let (beta1, beta2) = (Self::BETA1 as f32, Self::BETA2 as f32);
         for (((p, &g), m), v) in parameters.iter_mut().zip(gradient).zip(first).zip(second) {
-            *m = Self::BETA1 * *m + (1.0 - Self::BETA1) * g;
-            *v = Self::BETA2 * *v + (1.0 - Self::BETA2) * (g * g);
+            *m = beta1 * *m + (1.0 - beta1) * g;
+            *v = beta2 * *v + (1.0 - beta2) * (g * g);
             *p -= self.rate * *m / (v.sqrt() * self.root_correction + Self::EPSILON);
         }
     }

@@ -39,7 +39,7 @@ impl Random {
         (self.generator.next_u32() >> 8) as f32 / (1 << 24) as f32
     }
 
-    /// Uniform in [low, high).
+    /// Uniform in [low, high]; `high` itself only by rounding.
     pub fn between(&mut self, low: f32, high: f32) -> f32 {
         low + (high - low) * self.unit()
     }

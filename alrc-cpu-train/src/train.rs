@@ -29,8 +29,8 @@ pub struct Trainer {
     pub parameters: Buffer,
     /// The optimiser; likewise.
     pub optimizer: Optimizer,
-    /// The clipping, if it is on.
-    pub alrc: Option<Alrc<f32>>,
+    /// The clipping, if it is on, with the configuration that `config` gives it: the backends know no other.
+    pub(crate) alrc: Option<Alrc<f32>>,
     /// Steps done.
     pub step: u64,
     dataset: Arc<Dataset>,
@@ -211,6 +211,11 @@ impl Trainer {
     /// the last [`fetch`](Self::fetch).
     pub fn parameter_gradients(&self) -> &[f32] {
         self.backend.parameter_gradients()
+    }
+
+    /// The clipping, if it is on.
+    pub fn alrc(&self) -> Option<&Alrc<f32>> {
+        self.alrc.as_ref()
     }
 
     /// The images.

@@ -6,13 +6,16 @@ mod program;
 mod server;
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use alrc_cpu_train::data::cifar10;
+use alrc_cpu_train::data::verify::{PUBLISHED, verify};
 use assert_cmd::Command;
 use flate2::Compression;
+use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use program::{STORED, alrc_train, assert_fails, assert_refused, directory, run, write_data};
 use serde_json::Value;
@@ -47,6 +50,13 @@ fn archive(entries: &[(EntryType, &str, &[u8])]) -> Vec<u8> {
         tar.append(&header, *content).unwrap();
     }
     tar.into_inner().unwrap().finish().unwrap()
+}
+
+/// Bytes compressed as one member of a gzip file.
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut member = GzEncoder::new(Vec::new(), Compression::fast());
+    member.write_all(bytes).unwrap();
+    member.finish().unwrap()
 }
 
 const FILE: EntryType = EntryType::Regular;
@@ -345,7 +355,7 @@ fn proxies_are_used() {
 fn hostile_archives_are_refused() {
     let good = images(5, 1);
     let batch = (FILE, "c/data_batch_1.bin", &good[..]);
-    let cases: [(&str, Vec<u8>); 11] = [
+    let cases: [(&str, Vec<u8>); 13] = [
         ("../data_batch_2.bin", archive(&[batch, (FILE, "../data_batch_2.bin", &good)])),
         ("c/../../data_batch_2.bin", archive(&[batch, (FILE, "c/../../data_batch_2.bin", &good)])),
         ("/tmp/data_batch_2.bin", archive(&[batch, (FILE, "/tmp/data_batch_2.bin", &good)])),
@@ -356,10 +366,16 @@ fn hostile_archives_are_refused() {
         ("record 4 is incomplete", archive(&[(FILE, "c/data_batch_1.bin", &good[..good.len() - 1])])),
         ("label 255", archive(&[(FILE, "c/data_batch_1.bin", &[255; STORED])])),
         ("data_batch_*.bin", archive(&[(FILE, "c/readme.html", b"<p>")])),
-        ("cannot unpack", {
+        ("the archive is damaged", {
             let whole = archive(&[batch]);
             whole[..whole.len() - 20].to_vec()
         }),
+        // All that tar looks at is there.
+        ("the archive is damaged", {
+            let whole = archive(&[batch]);
+            whole[..whole.len() - 4].to_vec()
+        }),
+        ("the archive is damaged", [&archive(&[batch]), &b"more"[..]].concat()),
     ];
     for (part, hostile) in cases {
         let outer = directory();
@@ -444,6 +460,85 @@ fn verify_finds_every_damage() {
         damage(&directory.path().join("data"));
         assert_fails(alrc_train(directory.path(), &["data", "verify", "data"]), 2, &[part]);
     }
+}
+
+/// gzip's checksum, its length and what is behind them come after all that tar looks at.
+#[test]
+fn damaged_archives_are_refused() {
+    let whole = good_archive();
+    let flipped = |at: usize| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        bytes
+    };
+    for bytes in [
+        flipped(whole.len() / 2),
+        flipped(whole.len() - 8),
+        flipped(whole.len() - 4),
+        whole[..whole.len() - 1].to_vec(),
+        [&whole[..], b"more"].concat(),
+        [&whole[..], &[0; 512]].concat(),
+        [&whole[..], &gzip(b"more")].concat(),
+    ] {
+        let directory = directory();
+        fs::write(directory.path().join("data.tar.gz"), bytes).unwrap();
+        for command in [&["verify"][..], &["preview"]] {
+            let command = alrc_train(directory.path(), &[&["data"], command, &["data.tar.gz"]].concat());
+            assert_refused(command, directory.path(), &["cannot read data.tar.gz", "download it again"]);
+        }
+        let training = run(directory.path(), &["--data", "data.tar.gz", "--out", "out"]);
+        assert_refused(training, directory.path(), &["cannot read data.tar.gz", "download it again"]);
+    }
+}
+
+/// Whatever bit is wrong, it is found, or it is one of those that hold no image: a date, or what fills the last byte.
+#[test]
+fn no_flipped_bit_changes_images_in_silence() {
+    let directory = directory();
+    let path = directory.path().join("data.tar.gz");
+    let mut bytes = archive(&[(FILE, "c/data_batch_1.bin", &images(1, 1))]);
+    fs::write(&path, &bytes).unwrap();
+    let (whole, verified) = (cifar10::read(&path).unwrap(), verify(&path).unwrap());
+    for index in 0..bytes.len() {
+        let bit = 1 << (index % 8);
+        bytes[index] ^= bit;
+        fs::write(&path, &bytes).unwrap();
+        assert!(cifar10::read(&path).is_err() || cifar10::read(&path).unwrap() == whole, "byte {index}");
+        assert!(verify(&path).is_err() || verify(&path).unwrap() == verified, "byte {index}");
+        bytes[index] ^= bit;
+    }
+}
+
+/// gzip and tar both join by concatenation: nothing of such a file is passed over.
+#[test]
+fn archives_of_several_parts_are_read_whole() {
+    let first = archive(&[(FILE, "c/data_batch_1.bin", &images(3, 1))]);
+    let second = archive(&[(FILE, "c/data_batch_2.bin", &images(5, 2))]);
+    let mut tar = Vec::new();
+    GzDecoder::new(&good_archive()[..]).read_to_end(&mut tar).unwrap();
+    // A block for the folder, one for the head of the first file, and its content.
+    let boundary = 2 * 512 + (60 * STORED).next_multiple_of(512);
+    for (bytes, expected) in [
+        ([first, second].concat(), vec![3, 5]),
+        (tar.chunks(boundary).flat_map(gzip).collect(), vec![60, 60, 20]),
+        (tar.chunks(1000).flat_map(gzip).collect(), vec![60, 60, 20]),
+    ] {
+        let directory = directory();
+        let path = directory.path().join("data.tar.gz");
+        fs::write(&path, bytes).unwrap();
+        let counts: Vec<_> = verify(&path).unwrap().files.iter().map(|file| file.images).collect();
+        assert_eq!(counts, expected);
+    }
+}
+
+#[test]
+fn an_archive_of_the_published_size_is_the_published_one() {
+    let directory = directory();
+    let mut file = fs::File::create(directory.path().join("data.tar.gz")).unwrap();
+    file.write_all(&good_archive()).unwrap();
+    file.set_len(PUBLISHED.size).unwrap();
+    let verify = alrc_train(directory.path(), &["data", "verify", "data.tar.gz"]);
+    assert_fails(verify, 2, &["data.tar.gz has been altered", "c4a38c50", "fetch it again"]);
 }
 
 /// Without a checksum only the form is known, and the answer says so.

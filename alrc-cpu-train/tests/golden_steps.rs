@@ -5,7 +5,7 @@ mod common;
 use alrc_cpu_train::checkpoint;
 use alrc_cpu_train::config::Config;
 use alrc_cpu_train::conv::{Algorithm, Workspace};
-use alrc_cpu_train::model::CHANNELS;
+use alrc_cpu_train::data::CHANNELS;
 use alrc_cpu_train::simd;
 use alrc_cpu_train::train::Trainer;
 use common::golden::{Golden, channels_last, replay, small};

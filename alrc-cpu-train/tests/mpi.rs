@@ -166,6 +166,23 @@ fn a_run_resumes_with_another_number_of_ranks() {
     succeed(ranks(path, &[(2, &["--resume", "--steps", "30", "--out", "out"])]));
 }
 
+/// The state of rank 0, from which the others go on, is longer than what a rank sends at once.
+#[test]
+fn a_long_state_reaches_every_rank() {
+    let directory = directory();
+    let path = directory.path();
+    write_data(path, "data", 20);
+    let with = |steps, out| {
+        ["--width", "80", "--batch-size", "8", "--sum-order", "fixed", "--steps", steps, "--out", out]
+    };
+    alrc_train(path, &[&["run"][..], &QUICK, &with("2", "alone")].concat()).assert().success();
+    succeed(ranks(path, &[(2, &with("1", "out"))]));
+    let state = fs::metadata(path.join("out/checkpoints/step-00000001.safetensors")).unwrap();
+    assert!(state.len() > 1 << 22);
+    succeed(ranks(path, &[(2, &[&with("2", "out")[..], &["--resume"]].concat())]));
+    assert!(bits(&path.join("out"), 2) == bits(&path.join("alone"), 2));
+}
+
 #[test]
 fn ranks_that_differ_are_refused() {
     let directory = directory();

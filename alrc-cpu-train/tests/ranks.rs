@@ -9,6 +9,7 @@ use alrc_cpu_train::data::sampler::Order;
 use alrc_cpu_train::data::{Dataset, RECORD_SIZE, Record, synthetic};
 use alrc_cpu_train::optim::OptimizerKind;
 use alrc_cpu_train::train::{StepRecord, Trainer};
+use alrc_kernel::Alrc;
 use proptest::prelude::*;
 use ranks::on_ranks;
 
@@ -21,7 +22,7 @@ type Held = (Vec<StepRecord>, Vec<f32>, Option<[u8; alrc_kernel::SNAPSHOT_LEN]>)
 
 fn train(mut trainer: Trainer, steps: u64) -> Held {
     let records = (0..steps).map(|_| trainer.step()).collect();
-    (records, trainer.parameters.to_vec(), trainer.alrc.map(|alrc| alrc.to_bytes()))
+    (records, trainer.parameters.to_vec(), trainer.alrc().map(Alrc::to_bytes))
 }
 
 /// What every rank holds, which must be the same to the bit on all.

@@ -1,14 +1,18 @@
 //! What the training loop and the data path promise.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::LazyLock;
 
+use alrc_cpu_train::checkpoint;
 use alrc_cpu_train::config::{Config, Switch};
 use alrc_cpu_train::data::sampler::{Order, Sampler};
 use alrc_cpu_train::data::{Dataset, RECORD_SIZE, Record, preprocess, synthetic};
 use alrc_cpu_train::loss::Loss;
 use alrc_cpu_train::optim::Schedule;
+use alrc_cpu_train::record::summary::Counters;
 use alrc_cpu_train::train::Trainer;
+use alrc_kernel::{Alrc, NonFinite, Scaling};
 use proptest::prelude::*;
 
 /// An image without structure, and one with.
@@ -46,7 +50,7 @@ fn a_non_finite_image_contributes_exactly_no_gradient() {
     for (&alone, &both) in alone.parameter_gradients().iter().zip(both.parameter_gradients()) {
         assert_eq!(both, alone / 2.0);
     }
-    assert_eq!(both.alrc.unwrap().mu1(), alone.alrc.unwrap().mu1());
+    assert_eq!(both.alrc().unwrap().mu1(), alone.alrc().unwrap().mu1());
 }
 
 #[test]
@@ -55,6 +59,32 @@ fn a_step_without_a_finite_image_is_lost() {
     let record = trainer.step();
     assert!(record.is_lost() && record.loss.is_nan());
     assert!(trainer.parameter_gradients().iter().all(|&gradient| gradient == 0.0));
+}
+
+/// A checkpoint brings no clipping that the backends do not know, nor one with another threshold than it says.
+#[test]
+fn only_the_clipping_of_the_configuration_is_restored() {
+    let config = Config { width: 2, batch_size: 1, ..Config::default() };
+    let clipping = config.alrc().unwrap();
+    let mut trainer = Trainer::new(config, Dataset { records: vec![FLAT] });
+    let path = Path::new("a checkpoint");
+    let bytes = checkpoint::to_bytes(path, &trainer, &Counters::default()).unwrap();
+    let own = trainer.alrc().unwrap().to_bytes();
+    let place = bytes.windows(own.len()).position(|window| window == own).unwrap();
+    for (config, is_own) in [
+        (clipping, true),
+        (alrc_kernel::Config { num_stddev: 2.0, ..clipping }, false),
+        (alrc_kernel::Config { num_stddev_below: Some(1.0), ..clipping }, false),
+        (alrc_kernel::Config { scaling: Scaling::Deviation, ..clipping }, false),
+        (alrc_kernel::Config { non_finite: NonFinite::Reject, ..clipping }, false),
+    ] {
+        let mut bytes = bytes.clone();
+        bytes[place..place + own.len()].copy_from_slice(&Alrc::new(config).unwrap().to_bytes());
+        checkpoint::seal(&mut bytes);
+        let restored = checkpoint::restore_bytes(&bytes, path, &mut trainer);
+        assert_eq!(restored.is_ok(), is_own, "{config:?}");
+        assert_eq!(*trainer.alrc().unwrap().config(), clipping);
+    }
 }
 
 /// The gradient of a batch does not depend on how many images go through the network together.

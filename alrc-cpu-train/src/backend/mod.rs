@@ -4,6 +4,8 @@
 //! between forward pass and update, and hands the losses over when everything has been enqueued.
 
 pub mod cpu;
+mod error;
+mod kind;
 #[cfg(feature = "wgpu")]
 pub mod wgpu;
 
@@ -11,8 +13,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use alrc_kernel::Limits;
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
+pub use error::BackendError;
+pub use kind::BackendKind;
 
 use crate::comm::Communicator;
 use crate::config::Config;
@@ -20,98 +22,6 @@ use crate::loss::ImageLoss;
 use crate::model::Network;
 use crate::optim::Optimizer;
 use crate::tensor::{Buffer, Tensor};
-
-/// Which backend.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum BackendKind {
-    /// The processor.
-    #[default]
-    Cpu,
-    /// A graphics processor of any make, by way of Vulkan, Metal or Direct3D 12.
-    Wgpu,
-}
-
-impl BackendKind {
-    /// Refuses more ranks than the backend can serve: gradients that stay on a device are not summed over ranks.
-    pub fn permit(self, ranks: usize) -> Result<(), BackendError> {
-        if self == Self::Wgpu && ranks > 1 { Err(BackendError::SeveralRanks { ranks }) } else { Ok(()) }
-    }
-}
-
-/// Why a backend cannot be used, or can no longer be.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum BackendError {
-    /// The program was built without it.
-    #[error(
-        "invalid value 'wgpu' for '--backend': this program was built without the feature `wgpu`; build it with \
-         `cargo build --release --features wgpu`, or use `--backend cpu`"
-    )]
-    NotBuilt,
-    /// Several ranks were to train together.
-    #[error(
-        "invalid value 'wgpu' for '--backend': of {ranks} processes that train together each must use `--backend cpu`; \
-         start one process alone to use a graphics processor"
-    )]
-    SeveralRanks {
-        /// How many.
-        ranks: usize,
-    },
-    /// There is no adapter.
-    #[error(
-        "invalid value 'wgpu' for '--backend': no graphics adapter was found; install a Vulkan driver (on Debian \
-         without a GPU: mesa-vulkan-drivers and libvulkan1), or use `--backend cpu`"
-    )]
-    NoAdapter,
-    /// No adapter has this name.
-    #[error("invalid value '{name}' for '--adapter': no adapter is called so; present: {present}")]
-    UnknownAdapter {
-        /// What was asked for.
-        name: String,
-        /// What there is.
-        present: String,
-    },
-    /// The adapter gives no device.
-    #[error("{adapter} cannot be opened: {problem}; choose another --adapter, or use `--backend cpu`")]
-    Refused {
-        /// Its name.
-        adapter: String,
-        /// What it says.
-        problem: String,
-    },
-    /// A buffer would be larger than the adapter permits.
-    #[error(
-        "the {buffer} need {size} bytes; the adapter permits {permitted} in one buffer: choose a smaller --width, \
-         another --adapter, or `--backend cpu`"
-    )]
-    LimitTooSmall {
-        /// What it is for.
-        buffer: &'static str,
-        /// Bytes needed.
-        size: u64,
-        /// Bytes permitted.
-        permitted: u64,
-    },
-    /// The adapter's memory is full.
-    #[error(
-        "the adapter's memory is full; choose a smaller --batch-size or --width, or close other programs, and go on \
-         from the last checkpoint with --resume"
-    )]
-    OutOfMemory,
-    /// The device is gone.
-    #[error("the device was lost ({0}); go on from the last checkpoint with --resume")]
-    Lost(String),
-    /// Anything else.
-    #[error("the device failed: {0}; go on from the last checkpoint with --resume")]
-    Failed(String),
-}
-
-impl BackendError {
-    /// Whether the user can mend it with other options.
-    pub fn is_usage(&self) -> bool {
-        !matches!(self, Self::OutOfMemory | Self::Lost(_) | Self::Failed(_))
-    }
-}
 
 /// Where the arithmetic of a step is done.
 ///
@@ -130,7 +40,8 @@ pub trait Backend: Send {
     /// Where input and target of the next group go, `[images, height, width, 3]` each.
     fn batch_mut(&mut self) -> [&mut Tensor; 2];
 
-    /// Begins a step on `images` of its batch, with a gradient of zero.
+    /// Begins a step on `images` of its batch, with a gradient of zero. `limits` are of a clipping
+    /// as [`Config::alrc`] makes it: from above alone, scaled by the ratio, skipping losses that are not finite.
     fn begin(&mut self, images: Range<usize>, limits: Option<Limits<f32>>) -> Result<(), BackendError>;
 
     /// Forward pass, losses, clipping, backward pass for the next images of the step; they are the first of

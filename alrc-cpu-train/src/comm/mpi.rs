@@ -4,6 +4,7 @@
 //! little outside its own calls), and it [watches](Watch) the other ranks. It carries out one job after the other, in
 //! the order given, which is the same on every rank.
 
+mod pieces;
 mod watch;
 
 use std::process;
@@ -29,6 +30,9 @@ const LOOK: Duration = Duration::from_micros(50);
 
 /// Time between two looks when there is nothing to wait for.
 const IDLE_LOOK: Duration = Duration::from_micros(500);
+
+/// Most bytes of a rank that are gathered at once, 4 MiB: beside them the time of a message is nothing.
+const PIECE: usize = 1 << 22;
 
 /// Time for MPI to come to its end, once all ranks have left. That of MPICH 4.0 waits for ever now and then over TCP: a
 /// rank that has ended its transport no longer answers the others'.
@@ -191,10 +195,18 @@ fn sum_over_ranks(world: &SimpleCommunicator, mut sum: Sum, watch: &mut Watch<'_
     sum
 }
 
+/// The messages of all ranks, of any length.
 fn gather(world: &SimpleCommunicator, message: &[u8], watch: &mut Watch<'_>) -> Vec<Vec<u8>> {
-    // With a byte at its end no message is empty: the address of an empty slice is 1, and so is OpenMPI's MPI_IN_PLACE.
-    let message = [message, &[0]].concat();
-    let len = i32::try_from(message.len()).expect("messages are short");
+    // MPI counts the bytes of all ranks together in 32 bits.
+    let most = PIECE.min(i32::MAX as usize / world.size() as usize - 1);
+    pieces::gather(message, most, |piece| gather_pieces(world, piece, watch))
+}
+
+/// The pieces of all ranks, which together are less than 2 GiB.
+fn gather_pieces(world: &SimpleCommunicator, piece: &[u8], watch: &mut Watch<'_>) -> Vec<Vec<u8>> {
+    // With a byte at its end none is empty: the address of an empty slice is 1, and so is OpenMPI's MPI_IN_PLACE.
+    let piece = [piece, &[0]].concat();
+    let len = i32::try_from(piece.len()).expect("pieces are short");
     let mut lens = vec![0_i32; world.size() as usize];
     scope(|scope| complete(world.immediate_all_gather_into(scope, &len, &mut lens[..]), watch));
     let starts: Vec<i32> = lens
@@ -207,10 +219,10 @@ fn gather(world: &SimpleCommunicator, message: &[u8], watch: &mut Watch<'_>) -> 
         .collect();
     let mut all = vec![0_u8; lens.iter().sum::<i32>() as usize];
     let mut parts = PartitionMut::new(&mut all[..], &lens[..], &starts[..]);
-    scope(|scope| complete(world.immediate_all_gather_varcount_into(scope, &message[..], &mut parts), watch));
+    scope(|scope| complete(world.immediate_all_gather_varcount_into(scope, &piece[..], &mut parts), watch));
     let mut rest = all.as_slice();
-    let messages = lens.into_iter().filter_map(|len| rest.split_off(..len as usize)?.split_last());
-    messages.map(|(_end, message)| message.to_vec()).collect()
+    let pieces = lens.into_iter().filter_map(|len| rest.split_off(..len as usize)?.split_last());
+    pieces.map(|(_end, piece)| piece.to_vec()).collect()
 }
 
 /// Waits for an operation, and watches the other ranks meanwhile.

@@ -5,10 +5,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::read::GzDecoder;
 use thiserror::Error;
 
-use super::{Dataset, RECORD_SIZE, Record};
+use super::{Dataset, RECORD_SIZE, Record, archive};
 
 /// Bytes of a record with its label.
 const STORED_SIZE: usize = 1 + RECORD_SIZE;
@@ -30,6 +29,16 @@ pub enum DataError {
         /// Which path.
         path: PathBuf,
         /// Why.
+        source: io::Error,
+    },
+    /// An archive is damaged, or something else follows it.
+    #[error(
+        "cannot read {path}: {source}; the archive is damaged, or something else follows it: copy or download it again"
+    )]
+    Archive {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
         source: io::Error,
     },
     /// There is no training file.
@@ -88,7 +97,9 @@ pub(super) fn read_files(path: &Path, is_wanted: fn(&str) -> bool) -> Result<Vec
     let mut files = if path.metadata().map_err(unreadable)?.is_dir() {
         read_directory(path, is_wanted)?
     } else if is_gzip(path).map_err(unreadable)? {
-        read_archive(path, is_wanted).map_err(unreadable)?
+        let file = File::open(path).map_err(unreadable)?;
+        read_archive(file, path, is_wanted)
+            .map_err(|source| DataError::Archive { path: path.to_owned(), source })?
     } else {
         let bytes = std::fs::read(path).map_err(unreadable)?;
         return Ok(vec![StoredFile { name: file_name(path), place: path.display().to_string(), bytes }]);
@@ -129,9 +140,9 @@ fn read_directory(directory: &Path, is_wanted: fn(&str) -> bool) -> Result<Vec<S
     Ok(files)
 }
 
-fn read_archive(path: &Path, is_wanted: fn(&str) -> bool) -> io::Result<Vec<StoredFile>> {
+fn read_archive(file: File, path: &Path, is_wanted: fn(&str) -> bool) -> io::Result<Vec<StoredFile>> {
     let mut files = Vec::new();
-    for entry in tar::Archive::new(GzDecoder::new(File::open(path)?)).entries()? {
+    for entry in archive::open(file).entries()? {
         let mut entry = entry?;
         let inner = entry.path()?.into_owned();
         let name = file_name(&inner);

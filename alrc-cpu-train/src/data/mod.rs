@@ -1,5 +1,6 @@
 //! Images: fetched, checked, read, made up, put in order, augmented, and brought into the network's form.
 
+mod archive;
 pub mod cifar10;
 mod download;
 pub mod fetch;
@@ -21,11 +22,14 @@ pub const SIDE: usize = 32;
 /// Size of every image.
 pub const SIZE: ImageSize = ImageSize { height: SIDE, width: SIDE };
 
+/// Channels of an image: red, green and blue.
+pub const CHANNELS: usize = 3;
+
 /// The name of the images that are made up, where others have a path.
 pub const BUILTIN: &str = "builtin";
 
-/// Bytes of an image: a plane each of red, green and blue, rows from the top.
-pub const RECORD_SIZE: usize = 3 * SIDE * SIDE;
+/// Bytes of an image: a plane for each channel, rows from the top.
+pub const RECORD_SIZE: usize = CHANNELS * SIDE * SIDE;
 
 /// An image as stored.
 pub type Record = [u8; RECORD_SIZE];

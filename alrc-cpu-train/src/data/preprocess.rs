@@ -2,8 +2,7 @@
 
 use std::sync::LazyLock;
 
-use crate::data::{RECORD_SIZE, SIDE};
-use crate::model::CHANNELS;
+use super::{CHANNELS, RECORD_SIZE, SIDE};
 use crate::random::Random;
 
 /// Pixels of an image.

@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 
-use super::{Dataset, RECORD_SIZE, Record, SIDE};
+use super::{CHANNELS, Dataset, RECORD_SIZE, Record, SIDE};
 use crate::random::{Purpose, Random};
 
 /// Images of the made-up data set.
@@ -32,7 +32,7 @@ pub fn generate(seed: u64) -> Dataset {
 }
 
 /// Red, green and blue.
-type Color = [f32; 3];
+type Color = [f32; CHANNELS];
 
 /// Something that lies on the image.
 struct Leaf {
@@ -104,7 +104,7 @@ fn draw(random: &mut Random) -> Record {
             let (x, y) = (column as f32, row as f32);
             let colors = POINTS.map(|(dx, dy)| color_at(x + dx, y + dy));
             let noise = 2.0 * random.normal();
-            for channel in 0..3 {
+            for channel in 0..CHANNELS {
                 let mean = colors.iter().map(|color| color[channel].clamp(0.0, 255.0)).sum::<f32>() / 4.0;
                 record[(channel * SIDE + row) * SIDE + column] = (mean + noise) as u8;
             }

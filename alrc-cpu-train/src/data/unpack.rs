@@ -4,11 +4,11 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
-use flate2::read::GzDecoder;
 use sha2::{Digest, Sha256};
-use tar::{Archive, EntryType};
+use tar::EntryType;
 use thiserror::Error;
 
+use super::archive;
 use super::cifar10::is_image_file;
 use super::verify::{Verified, VerifyError, verify, write_sums};
 use crate::files::{beside, sync_directory};
@@ -22,7 +22,7 @@ const MOST: u64 = 200_000_000;
 /// Why an archive could not be unpacked. There is no trace of it then.
 #[derive(Debug, Error)]
 pub enum UnpackError {
-    /// The archive cannot be read, or the directory not be written.
+    /// The directory cannot be written.
     #[error("cannot unpack to {directory}: {source}")]
     Io {
         /// Where it was unpacked.
@@ -30,6 +30,11 @@ pub enum UnpackError {
         /// Why.
         source: io::Error,
     },
+    /// The archive is damaged, or something else follows it.
+    #[error(
+        "the archive is damaged, although its SHA-256 is the one that was asked for: {0}; nothing was unpacked; ask for another archive with --sha256 and --size"
+    )]
+    Archive(io::Error),
     /// The archive holds what no archive of images holds.
     #[error("the archive holds '{path}', {problem}; nothing was unpacked")]
     Entry {
@@ -43,14 +48,14 @@ pub enum UnpackError {
     Content(#[from] VerifyError),
 }
 
-/// Unpacks the files of the data set, whatever folder of the archive they are in, to `directory`, which must be absent
-/// or empty; adds their checksums.
-pub(super) fn unpack(archive: impl Read, directory: &Path) -> Result<Verified, UnpackError> {
+/// Unpacks the files of the data set, whatever folder of the archive in `file` they are in, to `directory`, which must
+/// be absent or empty; adds their checksums.
+pub(super) fn unpack(file: impl Read, directory: &Path) -> Result<Verified, UnpackError> {
     let io = |source| UnpackError::Io { directory: directory.to_owned(), source };
     let staging = beside(directory, ".unpacking");
     // One that an earlier process has left.
     remove(&staging).map_err(io)?;
-    let result = fill(archive, &staging, io).and_then(|verified| {
+    let result = fill(file, &staging, io).and_then(|verified| {
         fs::rename(&staging, directory).map_err(io)?;
         sync_directory(directory.parent().unwrap_or(Path::new("."))).map_err(io)?;
         Ok(verified)
@@ -70,15 +75,15 @@ fn remove(directory: &Path) -> io::Result<()> {
 }
 
 fn fill(
-    archive: impl Read,
+    file: impl Read,
     staging: &Path,
     io: impl Fn(io::Error) -> UnpackError,
 ) -> Result<Verified, UnpackError> {
     fs::create_dir(staging).map_err(&io)?;
     let mut sums = Vec::new();
-    for entry in Archive::new(GzDecoder::new(archive)).entries().map_err(&io)? {
-        let mut entry = entry.map_err(&io)?;
-        let path = entry.path().map_err(&io)?.into_owned();
+    for entry in archive::open(file).entries().map_err(UnpackError::Archive)? {
+        let mut entry = entry.map_err(UnpackError::Archive)?;
+        let path = entry.path().map_err(UnpackError::Archive)?.into_owned();
         let refuse = |problem| UnpackError::Entry { path: path.display().to_string(), problem };
         if !path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
             return Err(refuse("which lies outside of it"));
@@ -97,7 +102,7 @@ fn fill(
             return Err(refuse("which is too large"));
         }
         let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).map_err(&io)?;
+        entry.read_to_end(&mut bytes).map_err(UnpackError::Archive)?;
         write_new(&staging.join(name), &bytes).map_err(&io)?;
         sums.push((name.to_owned(), Sha256::digest(&bytes).into()));
     }

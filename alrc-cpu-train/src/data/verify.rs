@@ -98,6 +98,7 @@ pub enum VerifyError {
 
 /// Checks a directory or an archive.
 pub fn verify(path: &Path) -> Result<Verified, VerifyError> {
+    let of_archive = if path.is_dir() { None } else { Some(identify(path)?) };
     let files = cifar10::read_files(path, cifar10::is_image_file)?;
     let mut verified = Vec::new();
     for StoredFile { name, place, bytes } in files {
@@ -109,16 +110,26 @@ pub fn verify(path: &Path) -> Result<Verified, VerifyError> {
             sha256: hexadecimal(&Sha256::digest(&bytes)),
         });
     }
-    let evidence = if path.is_dir() { check_sums(path, &verified)? } else { identify(path)? };
+    let evidence = match of_archive {
+        Some(evidence) => evidence,
+        None => check_sums(path, &verified)?,
+    };
     Ok(Verified { evidence, files: verified })
 }
 
 /// Checks an archive as a whole: one of the published size must be the published one.
-fn identify(path: &Path) -> Result<Evidence, DataError> {
+fn identify(path: &Path) -> Result<Evidence, VerifyError> {
     let unreadable = |source| DataError::Unreadable { path: path.to_owned(), source };
     let mut file = File::open(path).map_err(unreadable)?;
-    let is_published = checksum(&mut file).map_err(unreadable)? == PUBLISHED.sha256;
-    Ok(if is_published { Evidence::Published } else { Evidence::Form })
+    if file.metadata().map_err(unreadable)?.len() != PUBLISHED.size {
+        return Ok(Evidence::Form);
+    }
+    let found = checksum(&mut file).map_err(unreadable)?;
+    if found == PUBLISHED.sha256 {
+        return Ok(Evidence::Published);
+    }
+    let (found, recorded) = (hexadecimal(&found), hexadecimal(&PUBLISHED.sha256));
+    Err(VerifyError::Altered { file: path.to_owned(), found, recorded })
 }
 
 /// Checks the files of a directory by the checksums in it, if there are any.

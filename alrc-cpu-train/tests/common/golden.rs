@@ -6,9 +6,8 @@ use alrc_cpu_train::checkpoint;
 use alrc_cpu_train::config::{Config, Switch};
 use alrc_cpu_train::conv::Algorithm;
 use alrc_cpu_train::data::sampler::Order;
-use alrc_cpu_train::data::{Dataset, Record};
+use alrc_cpu_train::data::{CHANNELS, Dataset, Record};
 use alrc_cpu_train::loss::Loss;
-use alrc_cpu_train::model::CHANNELS;
 use alrc_cpu_train::optim::{OptimizerKind, Schedule};
 use alrc_cpu_train::train::Trainer;
 use safetensors::{Dtype, SafeTensors};
@@ -118,7 +117,7 @@ pub(crate) fn replay(golden: &Golden, base: Config) {
         };
         close("raw_loss", column(&|image| image.raw_loss));
         close("loss", column(&|image| image.loss.into()));
-        if let Some(alrc) = &trainer.alrc {
+        if let Some(alrc) = trainer.alrc() {
             close("grad_scale", column(&|image| image.scale.into()));
             close("mu", vec![alrc.mu1(), alrc.mu2()]);
         }

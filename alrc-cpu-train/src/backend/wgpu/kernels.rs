@@ -6,9 +6,8 @@ use wgpu::ComputePipeline;
 
 use super::device::Gpu;
 use crate::conv::winograd;
-use crate::data::SIDE;
+use crate::data::{CHANNELS, SIDE};
 use crate::loss::{FACTOR, SQUARE_ROOT_FROM};
-use crate::model::CHANNELS;
 use crate::optim::Adam;
 
 /// Threads of a workgroup of the kernels in which every thread has its own result.

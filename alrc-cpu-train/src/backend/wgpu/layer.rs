@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use ::wgpu::Buffer as DeviceBuffer;
+
 use super::convolution::{Backward as Gradients, Forward as Pass, Layer, Method, Planner, Scratch};
 use super::device::Gpu;
 use super::kernels::{Kernels, TILE};
@@ -34,14 +36,9 @@ impl WgpuConvolution {
     pub fn forward(&self, pass: Forward<'_>) -> Result<(), BackendError> {
         let gpu = &*self.gpu;
         let layer = self.layer(pass.size, pass.input.len(), pass.mask.is_some());
-        let upload = |values: &[f32]| {
-            let buffer = gpu.buffer("operand", values.len())?;
-            gpu.write(&buffer, values);
-            Ok::<_, BackendError>(buffer)
-        };
-        let input = upload(pass.input)?;
-        let parameters = upload(&[pass.weights, pass.bias].concat())?;
-        let skip = pass.skip.map(upload).transpose()?;
+        let input = self.upload(pass.input)?;
+        let parameters = self.upload(&[pass.weights, pass.bias].concat())?;
+        let skip = pass.skip.map(|skip| self.upload(skip)).transpose()?;
         let mask = gpu.buffer("mask", layer.mask_len())?;
         let output = gpu.buffer("output", pass.output.len())?;
         let scratch = Scratch::new(gpu, &[layer])?;
@@ -72,15 +69,10 @@ impl WgpuConvolution {
     pub fn backward(&self, pass: Backward<'_>) -> Result<(), BackendError> {
         let gpu = &*self.gpu;
         let layer = self.layer(pass.size, pass.input.len(), pass.mask.is_some());
-        let upload = |values: &[f32]| {
-            let buffer = gpu.buffer("operand", values.len())?;
-            gpu.write(&buffer, values);
-            Ok::<_, BackendError>(buffer)
-        };
-        let input = upload(pass.input)?;
-        let parameters = upload(&[pass.weights, &vec![0.0; self.shape.out_channels]].concat())?;
-        let output_gradient = upload(pass.output_gradient)?;
-        let gradients = upload(&[&*pass.weight_gradient, &*pass.bias_gradient].concat())?;
+        let input = self.upload(pass.input)?;
+        let parameters = self.upload(&[pass.weights, &vec![0.0; self.shape.out_channels]].concat())?;
+        let output_gradient = self.upload(pass.output_gradient)?;
+        let gradients = self.upload(&[&*pass.weight_gradient, &*pass.bias_gradient].concat())?;
         let mask = gpu.buffer("mask", layer.mask_len())?;
         if let Some(bits) = pass.mask {
             let mut words = vec![0_u32; layer.mask_len()];
@@ -90,7 +82,9 @@ impl WgpuConvolution {
             gpu.write(&mask, &words);
         }
         let (input_gradient, skip) = match pass.input_gradient {
-            Some(InputGradient { skip, gradient }) => (Some(gradient), skip.map(upload).transpose()?),
+            Some(InputGradient { skip, gradient }) => {
+                (Some(gradient), skip.map(|skip| self.upload(skip)).transpose()?)
+            }
             None => (None, None),
         };
         let on_device = gpu.buffer("gradient of the input", pass.input.len())?;
@@ -115,6 +109,12 @@ impl WgpuConvolution {
         pass.weight_gradient.copy_from_slice(weights);
         pass.bias_gradient.copy_from_slice(bias);
         input_gradient.map_or(Ok(()), |gradient| gpu.read(&on_device, gradient))
+    }
+
+    fn upload(&self, values: &[f32]) -> Result<DeviceBuffer, BackendError> {
+        let buffer = self.gpu.buffer("operand", values.len())?;
+        self.gpu.write(&buffer, values);
+        Ok(buffer)
     }
 
     fn layer(&self, size: ImageSize, input_len: usize, has_relu: bool) -> Layer {

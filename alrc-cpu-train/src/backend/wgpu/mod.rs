@@ -32,9 +32,9 @@ use self::network::Buffers;
 use super::{Backend, BackendError, BackendKind};
 use crate::comm::Communicator;
 use crate::config::Config;
-use crate::data::SIZE;
+use crate::data::{CHANNELS, SIZE};
 use crate::loss::ImageLoss;
-use crate::model::{CHANNELS, Network};
+use crate::model::Network;
 use crate::optim::{Adam, Optimizer, OptimizerKind};
 use crate::tensor::{Buffer, Tensor};
 

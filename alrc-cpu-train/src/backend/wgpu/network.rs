@@ -7,8 +7,8 @@ use super::device::{Dispatch, Gpu, grid};
 use super::kernels::Kernels;
 use crate::backend::BackendError;
 use crate::conv::Algorithm;
-use crate::data::SIZE;
-use crate::model::{BLOCKS, Block, CHANNELS, Network};
+use crate::data::{CHANNELS, SIZE};
+use crate::model::{BLOCKS, Block, Network};
 
 /// The buffers of the parameters and of one group of images.
 pub(super) struct Buffers {

@@ -2,7 +2,7 @@
 //!
 //! Some images at a time are transformed, bands of them in parallel; then the products are computed, each piece of
 //! work all tiles for one frequency and one panel of outputs. So no sum is divided between threads, and its order is
-//! that of the images.
+//! that of the images; but for the gradient of the bias, which each band has a part of, added in the bands' order.
 
 use rayon::prelude::*;
 

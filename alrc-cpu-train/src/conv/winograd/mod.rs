@@ -3,7 +3,7 @@
 //! # Arithmetic
 //!
 //! Convolving is multiplying polynomials, and a polynomial is known by its values at enough points. In one dimension
-//! four outputs of a kernel of three need six values (Lavin and Gray 2016, arXiv 1509.09308): with d the six inputs,
+//! four outputs of a kernel of three need six values (Lavin and Gray 2015, arXiv 1509.09308): with d the six inputs,
 //! g the three weights and m the products,
 //!
 //! ```text

@@ -19,11 +19,19 @@ struct FakeRun<'a> {
     num_stddev: Option<f32>,
     steps: u64,
     last: f64,
+    images: u32,
     ending: Option<Ending>,
 }
 
-const RUN: FakeRun<'static> =
-    FakeRun { options: "", seed: 0, num_stddev: None, steps: 100, last: 4.0, ending: Some(Ending::Finished) };
+const RUN: FakeRun<'static> = FakeRun {
+    options: "",
+    seed: 0,
+    num_stddev: None,
+    steps: 100,
+    last: 4.0,
+    images: 1,
+    ending: Some(Ending::Finished),
+};
 
 impl FakeRun<'_> {
     fn write(&self, directory: &Path) {
@@ -50,6 +58,7 @@ impl FakeRun<'_> {
                 ending,
                 steps: self.steps,
                 batch_size: 2,
+                images_crc32: Some(self.images),
                 images_per_second: None,
                 wall_seconds: 1.0,
                 peak_rss_bytes: None,
@@ -451,4 +460,35 @@ fn directories_without_runs_are_refused() {
         assert_fails(alrc_train(directory.path(), arguments), 2, parts);
     }
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2, "something was written");
+}
+
+/// Data sets may have the same name, and a run may start from another one's parameters.
+#[test]
+fn runs_on_other_images_or_from_other_parameters_are_no_repeats() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, seed: u64, options: &str, images: u32| {
+        FakeRun { options, seed, images, ..RUN }.write(&directory.path().join("runs").join(name));
+    };
+    let repeats = |directory: &Path| -> Vec<u64> {
+        let document = report(directory);
+        document["groups"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|group| group["repeats"].as_u64().unwrap())
+            .collect()
+    };
+    write("a", 0, "data = '/here/cifar'", 1);
+    write("b", 1, "data = '/there/cifar'", 1);
+    assert_eq!(repeats(directory.path()), [2]);
+    write("c", 1, "data = '/elsewhere/cifar'", 2);
+    assert_eq!(repeats(directory.path()), [1, 2]);
+    assert!(page(directory.path()).contains("cifar (CRC-32 00000002)"));
+    write("d", 2, "data = '/here/cifar'\ninit = 'pretrained'", 1);
+    assert_eq!(repeats(directory.path()), [1, 1, 2]);
+    // Images that are made up belong to the seed.
+    for seed in 0..3 {
+        write(&format!("builtin-{seed}"), seed, "data = 'builtin'", seed as u32);
+    }
+    assert_eq!(repeats(directory.path()), [1, 1, 2, 3]);
 }

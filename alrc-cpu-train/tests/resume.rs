@@ -423,3 +423,20 @@ fn a_damaged_byte_is_noticed() {
         assert!(checkpoint::restore(&path, &mut trainer()).is_err());
     }
 }
+
+#[test]
+fn no_run_begins_among_other_results() {
+    let directory = directory();
+    write_data(directory.path(), "data", 5);
+    let run = |arguments: &[&str]| run(directory.path(), &[&["--data", "data"], arguments].concat());
+    run(&["--out", "out"]).assert().success();
+    fs::remove_file(directory.path().join("out/config.toml")).unwrap();
+    for resume in [&[][..], &["--resume"]] {
+        let command = run(&[&["--out", "out"], resume].concat());
+        assert_refused(command, &directory.path().join("out"), &["'out'", "not the config.toml of a run"]);
+    }
+    let compare =
+        ["compare", "--data", "data", "--width", "2", "--steps", "2", "--seeds", "1", "--out", "pair"];
+    alrc_train(directory.path(), &compare).assert().success();
+    assert_refused(run(&["--out", "pair", "--resume"]), &directory.path().join("pair"), &["'pair'"]);
+}

@@ -222,3 +222,23 @@ fn bad_grids_are_refused() {
         assert_refused(alrc_train(directory.path(), &arguments), directory.path(), &["--shard", "I/N"]);
     }
 }
+
+/// Runs that are finished are not counted for a sweep on other images, nor listed for one of other options.
+#[test]
+fn a_sweep_does_not_take_over_other_runs() {
+    let directory = grid_directory();
+    write_data(directory.path(), "other", 4);
+    let sweep = |arguments: &[&str]| {
+        alrc_train(directory.path(), &[&["sweep", "grid.toml", "--out", "out"], arguments].concat())
+    };
+    sweep(&[]).assert().success();
+    let out = directory.path().join("out");
+    for arguments in [&[][..], &["--repeats", "3"]] {
+        let command = sweep(&[&["--data", "other"], arguments].concat());
+        assert_refused(command, &out, &["not those of '--data data'", "choose another --out"]);
+    }
+    assert_refused(sweep(&["--list", "--width", "4"]), &out, &["--width 2", "not --width 4"]);
+    // The same images elsewhere.
+    fs::rename(directory.path().join("data"), directory.path().join("moved")).unwrap();
+    sweep(&["--data", "moved"]).assert().success();
+}

@@ -14,6 +14,7 @@ use super::{Failure, stop_on_signal, stopped};
 use crate::config::{Config, ConfigError, NumStddev};
 use crate::experiment::grid::{Grid, GridRun, PUBLISHED};
 use crate::experiment::plan::Plan;
+use crate::experiment::run;
 use crate::experiment::sweep::{self, Datasets, Outcome, Swept};
 use crate::record::summary::Ending;
 
@@ -130,6 +131,9 @@ impl Sweep {
 
     fn print_list(&self, runs: &[GridRun], directory: &Path) -> Result<(), Failure> {
         let names: Vec<_> = runs.iter().map(|run| run.name.as_str()).collect();
+        for run in runs {
+            run::check_config(&run.config, &directory.join(&run.name))?;
+        }
         let plan = Plan::new(runs, directory, self.jobs);
         if self.json {
             say!("{}", serde_json::to_string_pretty(&json!({ "names": names, "plan": plan }))?);

@@ -9,7 +9,7 @@ use super::grid::GridRun;
 use super::run::{self, RunError};
 use super::sweep::{Datasets, Outcome, Swept, share_threads, sweep};
 use crate::config::{Config, ConfigError, difference};
-use crate::record::files::is_run;
+use crate::record::files::{COMPARISON, is_run};
 use crate::record::summary::{Ending, Summary};
 use crate::report::axis::Axis;
 use crate::report::curves::LossCurve;
@@ -20,9 +20,6 @@ use crate::signal::Stop;
 
 /// Width and height of the plot of a seed, in pixels.
 const PANEL: (u32, u32) = (900, 330);
-
-/// The file that tells what is compared.
-const DESCRIPTION: &str = "compare.toml";
 
 /// What is compared: runs of one configuration with and without its clipping.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,7 +99,7 @@ impl Comparison {
             });
         }
         let description = Description { seeds: self.seeds, images, options: self.options.clone() };
-        save_toml(&directory.join(DESCRIPTION), &description)?;
+        save_toml(&directory.join(COMPARISON), &description)?;
 
         let runs = self.runs();
         let jobs = self.options.threads.min(runs.len());
@@ -125,7 +122,7 @@ impl Comparison {
     fn check(&self, directory: &Path, resume: bool) -> Result<Option<Description>, RunError> {
         let runs = self.runs();
         if !resume {
-            let is_occupied = directory.join(DESCRIPTION).exists()
+            let is_occupied = directory.join(COMPARISON).exists()
                 || runs.iter().any(|run| is_run(&directory.join(&run.name)));
             return if is_occupied { Err(RunError::Occupied(directory.to_owned())) } else { Ok(None) };
         }
@@ -156,7 +153,7 @@ impl Comparison {
 
 impl Description {
     fn read(directory: &Path) -> Result<Option<Self>, RunError> {
-        read_toml(&directory.join(DESCRIPTION), |found: &Self| found.comparison().validate())
+        read_toml(&directory.join(COMPARISON), |found: &Self| found.comparison().validate())
     }
 
     fn comparison(&self) -> Comparison {

@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::data::Dataset;
 use crate::files::DirectoryLock;
 use crate::record::events::EventWriter;
-use crate::record::files::{CHECKPOINTS, CONFIG, EVENTS, LOSSES, SAMPLES, SUMMARY};
+use crate::record::files::{self, CHECKPOINTS, CONFIG, EVENTS, LOSSES, SAMPLES, SUMMARY};
 use crate::record::losses::LossWriter;
 use crate::record::progress::Progress;
 use crate::record::samples;
@@ -74,7 +74,7 @@ impl Run {
     pub fn create(config: Config, dataset: Arc<Dataset>, directory: &Path) -> Result<Self, RunError> {
         let check = || match directory.join(CONFIG).exists() {
             true => Err(RunError::Occupied(directory.to_owned())),
-            false => Ok(()),
+            false => check_room(directory),
         };
         check()?;
         let mut trainer = Trainer::open(config, dataset)?;
@@ -92,6 +92,7 @@ impl Run {
         let is_new = check_config(&config, directory)?.is_none();
         let mut trainer = Trainer::open(config, dataset)?;
         if is_new {
+            check_room(directory)?;
             read_init(&mut trainer)?;
         }
         let lock = lock(directory)?;
@@ -247,7 +248,8 @@ impl Run {
 
     fn finish(self, ending: Ending, has_trained: bool) -> Result<Summary, RunError> {
         let good = self.files.as_ref().and_then(|files| files.good.clone());
-        let mut summary = self.statistics.summary(ending, good);
+        let images = self.trainer.dataset().checksum();
+        let mut summary = self.statistics.summary(ending, images, good);
         if let Some(files) = self.files {
             if !has_trained && let Ok(Some(former)) = Summary::read(&files.directory) {
                 summary.take_speed(&former);
@@ -303,6 +305,14 @@ fn read_init(trainer: &mut Trainer) -> Result<(), RunError> {
 /// The configuration of the run in `directory`; none where there is no run.
 pub fn read_config(directory: &Path) -> Result<Option<Config>, RunError> {
     read_toml(&directory.join(CONFIG), Config::validate)
+}
+
+/// An error if `directory`, in which there is no run, holds other results.
+fn check_room(directory: &Path) -> Result<(), RunError> {
+    match files::holds_results(directory) {
+        true => Err(RunError::NoRun(directory.to_owned())),
+        false => Ok(()),
+    }
 }
 
 /// The configuration of the run in `directory`, none where there is no run; an error if `config` would not continue it.

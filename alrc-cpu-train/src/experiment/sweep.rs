@@ -106,8 +106,11 @@ impl Series<'_> {
             }
             Ok(Outcome::Skipped(summary))
         };
-        run::check_config(&config, directory)?;
+        let found = run::check_config(&config, directory)?;
         if let Some(summary) = run::finished(directory, steps) {
+            if let Some(found) = found.filter(|found| found.data != config.data) {
+                self.check_images(&summary, &found, &config, directory)?;
+            }
             return skip(summary);
         }
         let dataset = self.datasets.load(&config)?;
@@ -132,6 +135,26 @@ impl Series<'_> {
         }
         self.overall.run_ends();
         Ok(Outcome::Trained(summary))
+    }
+
+    /// An error if a finished run, `found`, had other images than `config` names.
+    fn check_images(
+        &self,
+        summary: &Summary,
+        found: &Config,
+        config: &Config,
+        directory: &Path,
+    ) -> Result<(), RunError> {
+        let here = self.datasets.load(config)?.checksum();
+        match summary.images_crc32 {
+            Some(there) if there != here => Err(RunError::OtherData {
+                directory: directory.to_owned(),
+                began_with: found.data.clone(),
+                given: config.data.clone(),
+                checksums: (there, here),
+            }),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -22,6 +22,17 @@ pub const SUMMARY: &str = "summary.json";
 /// The directory of the checkpoints.
 pub const CHECKPOINTS: &str = "checkpoints";
 
+/// In the directory of a comparison, what is compared.
+pub const COMPARISON: &str = "compare.toml";
+
+/// Whether a directory holds losses, checkpoints or a comparison, which a run that begins there would overwrite or mix
+/// with its own.
+pub fn holds_results(directory: &Path) -> bool {
+    let has_checkpoints =
+        || directory.join(CHECKPOINTS).read_dir().is_ok_and(|mut files| files.next().is_some());
+    [LOSSES, COMPARISON].iter().any(|name| directory.join(name).exists()) || has_checkpoints()
+}
+
 /// Whether a directory holds a run that has begun its losses.
 pub fn is_run(directory: &Path) -> bool {
     directory.join(CONFIG).is_file() && directory.join(LOSSES).is_file()

@@ -71,6 +71,9 @@ pub struct Summary {
     pub steps: u64,
     /// Images a step.
     pub batch_size: usize,
+    /// CRC-32 of the images of the data set; none in a summary of a version that did not tell.
+    #[serde(default)]
+    pub images_crc32: Option<u32>,
     /// Median over the steps but the first five, since the run was started or resumed with a step left to do; none for
     /// fewer.
     pub images_per_second: Option<f64>,
@@ -175,7 +178,7 @@ impl Statistics {
     }
 
     /// The summary of the steps so far.
-    pub fn summary(self, ending: Ending, final_checkpoint: Option<PathBuf>) -> Summary {
+    pub fn summary(self, ending: Ending, images_crc32: u32, final_checkpoint: Option<PathBuf>) -> Summary {
         let mut durations: Vec<_> = self.durations.into_iter().skip(WARM_UP).collect();
         durations.sort_unstable();
         let median = durations.get(durations.len() / 2);
@@ -185,6 +188,7 @@ impl Statistics {
             ending,
             steps: self.steps,
             batch_size: self.batch_size,
+            images_crc32: Some(images_crc32),
             images_per_second: median.map(|step| self.batch_size as f64 / step.as_secs_f64()),
             wall_seconds: (self.step_start - self.start).as_secs_f64(),
             peak_rss_bytes: peak_memory(),

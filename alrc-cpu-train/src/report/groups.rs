@@ -101,15 +101,32 @@ pub struct Collection {
 /// By what the paper tells its experiments apart.
 pub const MAIN_KEYS: [&str; 4] = ["loss", "optimizer", "learning-rate", "batch-size"];
 
+/// Adds the checksum of the images to the name of the data, where runs with other images have the same name.
+fn tell_images_apart(mut runs: Vec<Run>) -> Vec<Run> {
+    let mut known: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
+    for run in &runs {
+        known.entry(run.setting["data"].clone()).or_default().extend(run.images_crc32);
+    }
+    for run in &mut runs {
+        let name = run.setting["data"].clone();
+        if let Some(images) = run.images_crc32
+            && known[&name].len() > 1
+        {
+            run.setting.insert("data".to_owned(), format!("{name} (CRC-32 {images:08x})"));
+        }
+    }
+    runs
+}
+
 impl Collection {
     /// Puts runs in order.
     pub fn new(runs: Vec<Run>) -> Self {
         let mut by_setting: BTreeMap<BTreeMap<String, String>, Vec<Run>> = BTreeMap::new();
         let mut copies = Vec::new();
-        for run in runs {
+        for run in tell_images_apart(runs) {
             let others = by_setting.entry(run.setting.clone()).or_default();
             let is_same = |other: &&mut Run| {
-                other.identity() == run.identity() && other.config.num_stddev == run.config.num_stddev
+                other.config.seed == run.config.seed && other.config.num_stddev == run.config.num_stddev
             };
             match others.iter_mut().find(is_same) {
                 Some(other) if other.steps >= run.steps => copies.push(run.directory),

@@ -8,6 +8,7 @@ use toml::Table;
 
 use super::curves::{Envelope, LossCurve, window};
 use crate::config::{Config, as_argument};
+use crate::data::BUILTIN;
 use crate::record::files::{CONFIG, LOSSES, SAMPLES, Unreadable, is_run};
 use crate::record::losses;
 use crate::record::summary::{Ending, Summary, last_steps};
@@ -62,6 +63,8 @@ pub struct Run {
     pub curve: LossCurve,
     /// The limits of its steps, where there is one.
     pub limits: Envelope,
+    /// CRC-32 of the images of its data set, where it is known and the same for every seed.
+    pub images_crc32: Option<u32>,
     /// Share of its images that were clipped.
     pub clipped_fraction: f64,
     /// Its images by the scale of their gradient, in equal bins from 0 to 1.
@@ -70,9 +73,9 @@ pub struct Run {
     pub samples: Option<PathBuf>,
 }
 
-/// Options that determine the results, in which the runs of a setting may differ all the same: repeats have other seeds
-/// and starts, and thresholds of the clipping are compared.
-const WITHIN_A_SETTING: [&str; 3] = ["seed", "init", "num-stddev"];
+/// Options that determine the results, in which the runs of a setting may differ all the same: repeats have other seeds,
+/// and thresholds of the clipping are compared.
+const WITHIN_A_SETTING: [&str; 2] = ["seed", "num-stddev"];
 
 /// All directories at or below `root` with a `config.toml` and a `losses.csv`, in the order of their names. Links to
 /// directories are not followed.
@@ -107,16 +110,15 @@ impl Run {
             last_loss: losses.last_loss(),
             curve: losses.curve,
             limits: losses.limits,
+            images_crc32: summary
+                .as_ref()
+                .and_then(|summary| summary.images_crc32)
+                .filter(|_| config.data != BUILTIN),
             clipped_fraction: losses.clipped as f64 / images.max(1) as f64,
             scales: summary.map(|summary| summary.scale_histogram),
             samples: samples.is_file().then_some(samples),
             config,
         })
-    }
-
-    /// What a repeat is told apart by: a run with the same seed and start is the same run once more.
-    pub fn identity(&self) -> (u64, Option<&Path>) {
-        (self.config.seed, self.config.init.as_deref())
     }
 }
 

@@ -28,6 +28,11 @@ pub enum RunError {
         "invalid value '{0}' for '--out': it already holds a run; add --resume to continue it, choose another directory, or remove it"
     )]
     Occupied(PathBuf),
+    /// The directory holds results, but no run.
+    #[error(
+        "invalid value '{0}' for '--out': it holds results, but not the config.toml of a run; choose another directory, or remove it"
+    )]
+    NoRun(PathBuf),
     /// Another process writes to the directory.
     #[error("invalid value '{0}' for '--out': another process is training there; wait for it, or stop it")]
     Locked(PathBuf),
@@ -102,6 +107,7 @@ impl RunError {
             Self::Data(_)
             | Self::Init(_)
             | Self::Occupied(_)
+            | Self::NoRun(_)
             | Self::Locked(_)
             | Self::OtherRun { .. }
             | Self::OtherData { .. }

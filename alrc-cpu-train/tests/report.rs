@@ -471,12 +471,10 @@ fn runs_on_other_images_or_from_other_parameters_are_no_repeats() {
     };
     let repeats = |directory: &Path| -> Vec<u64> {
         let document = report(directory);
-        document["groups"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|group| group["repeats"].as_u64().unwrap())
-            .collect()
+        let groups = document["groups"].as_array().unwrap().iter();
+        let mut repeats: Vec<_> = groups.map(|group| group["repeats"].as_u64().unwrap()).collect();
+        repeats.sort_unstable();
+        repeats
     };
     write("a", 0, "data = '/here/cifar'", 1);
     write("b", 1, "data = '/there/cifar'", 1);

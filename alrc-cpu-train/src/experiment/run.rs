@@ -328,7 +328,9 @@ pub fn check_config(config: &Config, directory: &Path) -> Result<Option<Config>,
 
 /// The summary of the run in `directory`, if it has come to its last step or has diverged.
 pub fn finished(directory: &Path, steps: u64) -> Option<Summary> {
-    Summary::read(directory).ok()?.filter(|summary| summary.is_final(steps))
+    Summary::read(directory)
+        .ok()?
+        .filter(|summary| directory.join(CONFIG).exists() && summary.is_final(steps))
 }
 
 /// How many of the `steps` steps of the run in `directory` need not be done again: all if it is [`finished`], else those

@@ -108,7 +108,7 @@
 //!
 //! | loss | clipped loss | scale | the moments |
 //! | --- | --- | --- | --- |
-//! | within the limits, also 0, subnormal, negative | the loss, to the bit | 1 | move |
+//! | within the limits, also 0, subnormal, negative | the loss, to the bit (of two zeros with different signs, a loss and a limit, a batch may yield either) | 1 | move |
 //! | above the upper limit | the limit | in [0, 1]: limit/loss, or (limit - mean)/(loss - mean) under [`Scaling::Deviation`] and where limit or loss is not positive | move by the clipped loss |
 //! | below the lower limit (two-sided only) | the limit | as above; lifting by a ratio gives 1 to [`MAX_SCALE`] | move by the clipped loss |
 //! | NaN, infinite, under [`NonFinite::Skip`] | 0 | 0 | as if it had not been there |

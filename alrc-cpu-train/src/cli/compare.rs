@@ -7,13 +7,13 @@ use clap::Args;
 
 use tracing::{info, warn};
 
-use super::options::{Options, Output};
+use super::options::{Options, Output, whole};
 use super::{Failure, stop_on_signal, stopped};
 use crate::config::{Config, ConfigError};
 use crate::experiment::compare::{self, Compared, Comparison};
 use crate::loss::Loss;
 
-/// Train one setting with and without clipping, side by side, and draw both.
+/// Train one setting with and without clipping, side by side, and draw both: the two-minute demonstration.
 ///
 /// Both runs of a pair have the same seed and data. The defaults (quartic errors, Adam at a learning rate of
 /// 0.002, one image a step, clipping at 2 standard deviations with decay 0.99) take about two minutes on two
@@ -27,7 +27,7 @@ use crate::loss::Loss;
 pub(super) struct Compare {
     #[command(flatten)]
     options: Options,
-    #[arg(long, help = format!("Pairs of runs, each with another seed [default: {SEEDS}]"))]
+    #[arg(long, value_parser = whole::<u64>(PERMITTED_SEEDS), help = format!("Pairs of runs, each with another seed [default: {SEEDS}]"))]
     seeds: Option<u64>,
     /// Continue the comparison in --out, with its options where none are given here; begin it if there is none yet
     #[arg(long)]
@@ -39,6 +39,8 @@ pub(super) struct Compare {
 /// Pairs of runs unless told otherwise.
 const SEEDS: u64 = 3;
 
+const PERMITTED_SEEDS: &str = "1 to 100";
+
 impl Compare {
     pub(super) fn execute(self) -> Result<ExitCode, Failure> {
         let comparison = self.comparison()?;
@@ -46,10 +48,10 @@ impl Compare {
         let stop = stop_on_signal()?;
         let runs = comparison.carry_out(&directory, self.resume, &stop)?;
         if self.output.json {
-            say!("{}", serde_json::to_string_pretty(&runs)?);
+            say!("{}", serde_json::to_string_pretty(&runs)?)?;
         } else if !runs.is_empty() {
-            say!("{}", compare::table(&runs));
-            say!("curves: {}", directory.join("curves.png").display());
+            say!("{}", compare::table(&runs))?;
+            say!("curves: {}", directory.join("curves.png").display())?;
         }
         if stop.is_asked() {
             info!("to go on: alrc-train compare --resume --out {}", directory.display());
@@ -67,11 +69,12 @@ impl Compare {
         let seeds = self.seeds.unwrap_or(found.seeds);
         if !(1..=100).contains(&seeds) {
             let value = seeds.to_string();
-            return Err(ConfigError { option: "seeds", value, permitted: "1 to 100" }.into());
+            return Err(ConfigError { option: "seeds", value, permitted: PERMITTED_SEEDS.into() }.into());
         }
         if options.num_stddev.is_none() {
             let permitted = "0 to 1e9: the comparison makes the run without clipping itself";
-            return Err(ConfigError { option: "num-stddev", value: "off".to_owned(), permitted }.into());
+            let (option, value) = ("num-stddev", "off".to_owned());
+            return Err(ConfigError { option, value, permitted: permitted.into() }.into());
         }
         Ok(Comparison { seeds, options })
     }

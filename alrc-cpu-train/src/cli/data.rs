@@ -144,17 +144,17 @@ impl Verify {
 fn print(path: &Path, verified: &Verified, json: bool) -> Result<ExitCode, Failure> {
     if json {
         let document = json!({ "data": path, "evidence": verified.evidence, "files": verified.files });
-        say!("{}", serde_json::to_string_pretty(&document)?);
+        say!("{}", serde_json::to_string_pretty(&document)?)?;
     } else {
         for file in &verified.files {
-            say!("{}  {}, {} images", file.sha256, file.name, file.images);
+            say!("{}  {}, {} images", file.sha256, file.name, file.images)?;
         }
         let evidence = match verified.evidence {
             Evidence::Published => "the published archive",
             Evidence::Recorded => "as it was when it was fetched",
             Evidence::Form => "of the right form; no checksum to compare with",
         };
-        say!("{}: {evidence}", path.display());
+        say!("{}: {evidence}", path.display())?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -194,9 +194,9 @@ impl Preview {
                 "width": sheet.width,
                 "height": sheet.height,
             });
-            say!("{}", serde_json::to_string_pretty(&document)?);
+            say!("{}", serde_json::to_string_pretty(&document)?)?;
         } else {
-            say!("{}: {} images; picture: {}", config.data, dataset.records.len(), self.out.display());
+            say!("{}: {} images; picture: {}", config.data, dataset.records.len(), self.out.display())?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -14,6 +14,7 @@ alrc-train reports the median over steps, the first five left out; so does this 
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import statistics
@@ -102,6 +103,11 @@ def run_alrc(options, batch, simd):
     return summary["images_per_second"], summary["peak_rss_bytes"] / 1e6
 
 
+def tell(measurement, images_per_second):
+    """Progress, on standard error."""
+    print(f"{measurement}: {images_per_second:.1f} images/s", file=sys.stderr, flush=True)
+
+
 def row(batch, simd, rounds, theirs):
     """A row of the table, from (images a second, peak MB) of each round, and PyTorch's images a second."""
     ours, memory = zip(*rounds)
@@ -116,15 +122,22 @@ def main():
     if options.pytorch_round:
         print(pytorch_round(options.width, options.pytorch_round, options.threads, options.steps))
         return
+    if importlib.util.find_spec("torch") is None:
+        sys.exit(f"error: {sys.executable} has no torch; install it, or run this with a Python that has it")
+    if not options.program.exists():
+        sys.exit(f"error: there is no {options.program}; build it (cargo build --release), or give --program")
     print("| batch | --simd | alrc-train, images/s | PyTorch, images/s | ratio | range of ratios | peak MB |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for batch in options.batches:
         ours = {simd: [] for simd in options.simd}
         theirs = []
-        for _ in range(options.rounds):
+        for number in range(1, options.rounds + 1):
+            measurement = f"batch {batch}, round {number} of {options.rounds}"
             for simd, rounds in ours.items():
                 rounds.append(run_alrc(options, batch, simd))
+                tell(f"{measurement}, alrc-train {simd}", rounds[-1][0])
             theirs.append(run_pytorch(options, batch))
+            tell(f"{measurement}, PyTorch", theirs[-1])
         for simd, rounds in ours.items():
             print(row(batch, simd, rounds, theirs), flush=True)
 

@@ -1,5 +1,6 @@
 //! The configuration of a run: everything resolved, every value in its range.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -199,46 +200,74 @@ pub struct ConfigError {
     /// Its value.
     pub value: String,
     /// What it may be.
-    pub permitted: &'static str,
+    pub permitted: Cow<'static, str>,
+}
+
+impl ConfigError {
+    fn unless(is_permitted: bool, option: &'static str, value: &dyn ToString) -> Result<(), Self> {
+        if is_permitted {
+            return Ok(());
+        }
+        Err(Self { option, value: value.to_string(), permitted: permitted(option).into() })
+    }
+}
+
+/// What the value of an option that is a number or a path may be; nothing for others.
+pub fn permitted(option: &str) -> &'static str {
+    match option {
+        "learning-rate" => "a number above 0 and at most 1000",
+        "batch-size" => "1 to 65536",
+        "steps" | "checkpoint-every" => "1 to 1000000000",
+        "keep" => "1 to 1000000",
+        "num-stddev" => "0 to 1e9, or `off`",
+        "decay" => "at least 0 and below 1",
+        "mu1-start" => "a number from -1e9 to 1e9",
+        "mu2-start" => "a finite number above the square of --mu1-start",
+        "warm-up" => "0 to 4294967295",
+        "width" => "an even number from 2 to 4096",
+        "seed" => "0 to 9223372036854775807",
+        "init" => "a path in UTF-8",
+        "threads" => "1 to 1024",
+        _ => "",
+    }
 }
 
 impl Config {
     /// Whether every value lies in its range; the error names the first that does not.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let check = |option, value: &dyn ToString, permitted, is_permitted: bool| {
-            if is_permitted {
-                Ok(())
-            } else {
-                Err(ConfigError { option, value: value.to_string(), permitted })
-            }
-        };
         let rate = self.learning_rate;
-        let (mu1, mu2) = (self.mu1_start, self.mu2_start);
-        check("learning-rate", &rate, "a number above 0 and at most 1000", rate > 0.0 && rate <= 1e3)?;
-        check("batch-size", &self.batch_size, "1 to 65536", (1..=1 << 16).contains(&self.batch_size))?;
-        check("steps", &self.steps, "1 to 1000000000", (1..=1_000_000_000).contains(&self.steps))?;
+        ConfigError::unless(rate > 0.0 && rate <= 1e3, "learning-rate", &rate)?;
+        ConfigError::unless((1..=1 << 16).contains(&self.batch_size), "batch-size", &self.batch_size)?;
+        ConfigError::unless((1..=1_000_000_000).contains(&self.steps), "steps", &self.steps)?;
         let every = self.checkpoint_every;
-        check("checkpoint-every", &every, "1 to 1000000000", (1..=1_000_000_000).contains(&every))?;
-        check("keep", &self.keep, "1 to 1000000", (1..=1_000_000).contains(&self.keep))?;
+        ConfigError::unless((1..=1_000_000_000).contains(&every), "checkpoint-every", &every)?;
+        ConfigError::unless((1..=1_000_000).contains(&self.keep), "keep", &self.keep)?;
         if let Some(n) = self.num_stddev {
-            check("num-stddev", &n, "0 to 1e9, or `off`", (0.0..=1e9).contains(&n))?;
+            ConfigError::unless((0.0..=1e9).contains(&n), "num-stddev", &n)?;
         }
-        check("decay", &self.decay, "at least 0 and below 1", (0.0..1.0).contains(&self.decay))?;
-        check("mu1-start", &mu1, "a number from -1e9 to 1e9", mu1.abs() <= 1e9)?;
-        let mu2_permitted = mu2 > mu1 * mu1 && mu2.is_finite();
-        check("mu2-start", &mu2, "a finite number above the square of --mu1-start", mu2_permitted)?;
+        ConfigError::unless((0.0..1.0).contains(&self.decay), "decay", &self.decay)?;
+        ConfigError::unless(self.mu1_start.abs() <= 1e9, "mu1-start", &self.mu1_start)?;
+        self.validate_mu2()?;
         let width = self.width;
-        check(
-            "width",
-            &width,
-            "an even number from 2 to 4096",
-            (2..=4096).contains(&width) && width.is_multiple_of(2),
-        )?;
-        check("seed", &self.seed, "0 to 9223372036854775807", i64::try_from(self.seed).is_ok())?;
+        ConfigError::unless((2..=4096).contains(&width) && width.is_multiple_of(2), "width", &width)?;
+        ConfigError::unless(i64::try_from(self.seed).is_ok(), "seed", &self.seed)?;
         let init = self.init.as_deref().unwrap_or(Path::new(""));
-        check("init", &init.display(), "a path in UTF-8", init.to_str().is_some())?;
+        ConfigError::unless(init.to_str().is_some(), "init", &init.display())?;
         self.instruction_set()?;
-        check("threads", &self.threads, "1 to 1024", (1..=1024).contains(&self.threads))
+        ConfigError::unless((1..=1024).contains(&self.threads), "threads", &self.threads)
+    }
+
+    /// Tells the square, and that the value may be one that nobody has given.
+    fn validate_mu2(&self) -> Result<(), ConfigError> {
+        let (mu1, mu2) = (self.mu1_start, self.mu2_start);
+        let square = mu1 * mu1;
+        ConfigError::unless(mu2 > square && mu2.is_finite(), "mu2-start", &mu2).map_err(|error| {
+            let is_default = mu2 == Self::default().mu2_start;
+            let remedy =
+                if is_default { format!("; {mu2} is the default, give both") } else { String::new() };
+            let permitted = format!("{} {mu1}, which is {square}{remedy}", error.permitted).into();
+            ConfigError { permitted, ..error }
+        })
     }
 
     /// This configuration with the options of `table` instead of its own; they need not lie in their ranges.
@@ -309,7 +338,8 @@ impl Config {
                 .simd
                 .to_possible_value()
                 .map_or_else(String::new, |value| value.get_name().to_owned()),
-            permitted: "`auto`, or an instruction set that this processor has (`alrc-train info` lists them)",
+            permitted: "`auto`, or an instruction set that this processor has (`alrc-train info` lists them)"
+                .into(),
         })
     }
 
@@ -358,6 +388,9 @@ impl FromStr for NumStddev {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "off" => Ok(Self(None)),
+            list if list.contains(',') => {
+                Err("permitted: one number, or `off`; `sweep` takes a list as --num-stddevs")
+            }
             number => number.parse().map(|n| Self(Some(n))).map_err(|_| "permitted: a number, or `off`"),
         }
     }

@@ -6,13 +6,18 @@ mod program;
 use std::fs;
 use std::process::{Command, Stdio};
 
-use program::{STORED, alrc_train, assert_refused, directory, run};
+use program::{STORED, alrc_train, assert_fails, assert_refused, directory, run};
 use proptest::prelude::*;
 
 #[test]
 fn run_leaves_its_files() {
     let directory = directory();
-    run(directory.path(), &["--out", "out"]).assert().success();
+    let output = run(directory.path(), &["--out", "out"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success() && text.starts_with("12 steps, mean unclipped loss of the last 1 step: "),
+        "{text}"
+    );
     let out = directory.path().join("out");
     let losses = fs::read_to_string(out.join("losses.csv")).unwrap();
     let mut lines = losses.lines();
@@ -134,14 +139,37 @@ fn divergence_stops_the_run() {
     let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{message}");
     assert!(message.contains("diverged at step") && message.contains("checkpoint"), "{message}");
+    assert!(message.contains("or clipping (--num-stddev 3"), "{message}");
     let summary = fs::read_to_string(directory.path().join("out/summary.json")).unwrap();
     assert!(summary.contains("diverged"));
+}
+
+/// Clipping that is on is no remedy; a lower threshold is.
+#[test]
+fn the_advice_after_a_divergence_suits_the_run() {
+    let directory = directory();
+    let command = run(
+        directory.path(),
+        &[
+            "--optimizer",
+            "sgd",
+            "--learning-rate",
+            "1000",
+            "--steps",
+            "100",
+            "--num-stddev",
+            "1e9",
+            "--out",
+            "out",
+        ],
+    );
+    assert_fails(command, 3, &["diverged", "or a --num-stddev below 1000000000"]);
 }
 
 #[test]
 fn bad_options_are_refused() {
     let directory = directory();
-    let cases: [(&[&str], &[&str]); 14] = [
+    let cases: [(&[&str], &[&str]); 19] = [
         (&["--batch-size", "0"], &["--batch-size", "0", "1 to"]),
         (&["--width", "0"], &["--width", "0", "2 to"]),
         (&["--width", "5"], &["--width", "5", "even"]),
@@ -152,6 +180,14 @@ fn bad_options_are_refused() {
         (&["--decay", "1"], &["--decay", "'1'", "below 1"]),
         (&["--decay", "-0.1"], &["--decay", "-0.1", "at least 0"]),
         (&["--mu1-start", "5", "--mu2-start", "25"], &["--mu2-start", "25", "above the square"]),
+        (
+            &["--mu1-start", "100"],
+            &["'900' for '--mu2-start'", "--mu1-start 100, which is 10000", "900 is the default"],
+        ),
+        (&["--steps", "1e3"], &["'1e3' for '--steps", "permitted: 1 to 1000000000"]),
+        (&["--steps", "-5"], &["'-5' for '--steps", "permitted: 1 to 1000000000"]),
+        (&["--seed", "9223372036854775808"], &["--seed", "0 to 9223372036854775807"]),
+        (&["--num-stddev", "2,3"], &["'2,3'", "--num-stddevs"]),
         (&["--num-stddev", "-2"], &["--num-stddev", "-2", "0 to"]),
         (&["--num-stddev", "many"], &["--num-stddev", "many", "off"]),
         (&["--init", "absent.safetensors"], &["--init", "absent.safetensors"]),
@@ -164,6 +200,29 @@ fn bad_options_are_refused() {
             parts,
         );
     }
+}
+
+/// A file where a directory is to be: the option is wrong, not the disk.
+#[test]
+fn a_file_is_no_directory_for_results() {
+    let directory = directory();
+    run(directory.path(), &["--out", "run"]).assert().success();
+    fs::write(directory.path().join("file"), "").unwrap();
+    let commands: [&[&str]; 7] = [
+        &["run"],
+        &["compare"],
+        &["sweep", "unstable-sgd"],
+        &["report", "run"],
+        &["replay", "run/losses.csv"],
+        &["data", "fetch"],
+        &["man"],
+    ];
+    for command in commands {
+        let command = alrc_train(directory.path(), &[command, &["--out", "file"]].concat());
+        assert_refused(command, directory.path(), &["invalid value 'file' for '--out"]);
+    }
+    let inside = alrc_train(directory.path(), &["man", "--out", "file/man1"]);
+    assert_fails(inside, 1, &["cannot write file/man1"]);
 }
 
 /// A configuration is text: it cannot hold such a path.
@@ -286,6 +345,28 @@ proptest! {
         let output = run(directory.path(), &["--data", "data", "--steps", "1", "--out", "out"]).output().unwrap();
         let is_good = len > 0 && len.is_multiple_of(STORED) && label <= 9;
         prop_assert_eq!(output.status.code(), Some(if is_good { 0 } else { 2 }));
+    }
+}
+
+/// Results that do not reach their reader are lost: once said, and no success.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_result_that_cannot_be_printed_is_a_failure() {
+    let directory = directory();
+    let run: &[&str] =
+        &["run", "--steps", "1", "--width", "2", "--batch-size", "1", "--json", "--log-level", "error"];
+    for arguments in [run, &["info"], &["completions", "bash"], &["man"]] {
+        let full = fs::File::create("/dev/full").unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_alrc-train"))
+            .current_dir(directory.path())
+            .args(arguments)
+            .stdout(full)
+            .output()
+            .unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {message}");
+        assert!(message.starts_with("error: cannot print the result: "), "{message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
     }
 }
 

@@ -278,6 +278,11 @@ fn bad_mirrors_are_passed_over() {
             directory.path(),
             &["cannot download", &bad.url, part],
         );
+        let is_another = ["SHA-256", "offers 5 bytes", "more than"].contains(&part);
+        if is_another {
+            let command = fetch(directory.path(), &archive, &[&bad.url]);
+            assert_fails(command, 1, &["if another archive is meant, give its --size and --sha256"]);
+        }
         if let Ok(partial) = fs::metadata(directory.path().join("data.partial")) {
             assert!((1..=len as u64).contains(&partial.len()), "case {index}: {} bytes", partial.len());
         }
@@ -316,15 +321,39 @@ fn absent_servers_are_named() {
     for (url, part) in [
         ("http://127.0.0.1:1/data.tar.gz", "127.0.0.1:1"),
         ("http://nowhere.invalid/data.tar.gz", "nowhere.invalid"),
-        ("ftp://127.0.0.1/data.tar.gz", "ftp://"),
-        ("no address", "no address"),
     ] {
-        assert_not_fetched(
-            fetch(directory.path(), &archive, &[url]),
-            directory.path(),
-            &["cannot download", part],
-        );
+        let output = fetch(directory.path(), &archive, &[url]).output().unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        assert!(message.starts_with("error: cannot download") && message.contains(part), "{message}");
+        // Once, and nothing is there to continue from.
+        assert_eq!(message.lines().count(), 1, "{message}");
+        assert!(!message.contains("continues"), "{message}");
     }
+}
+
+#[test]
+fn addresses_that_cannot_be_used_are_refused() {
+    let directory = directory();
+    for url in
+        ["nonsense", "no address", "ftp://127.0.0.1/data.tar.gz", "file:///data.tar.gz", "http://", "/data"]
+    {
+        let command = alrc_train(directory.path(), &["data", "fetch", "--url", url]);
+        assert_refused(command, directory.path(), &[&format!("'{url}' for '--url"), "http:// or https://"]);
+    }
+}
+
+/// Why a mirror was passed over is told at once; of the last, as the error.
+#[test]
+fn each_mirror_is_complained_of_once() {
+    let directory = directory();
+    let urls = ["http://127.0.0.1:1/first", "http://127.0.0.1:1/second"];
+    let output = fetch(directory.path(), &good_archive(), &urls).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<_> = message.lines().collect();
+    assert!(lines[0].contains("WARN") && lines[0].contains("/first"), "{message}");
+    assert!(lines[1].starts_with("error:") && lines[1].contains("/second"), "{message}");
+    assert_eq!(lines.len(), 2, "{message}");
 }
 
 #[test]
@@ -588,12 +617,16 @@ fn the_contact_sheet_shows_the_images() {
     for (arguments, picture) in [
         (&["builtin"][..], "preview.png"),
         (&["--data", "builtin", "--out", "same.png"], "same.png"),
-        (&["--data", "data/data_batch_1.bin", "--images", "5", "--out", "file.png"], "file.png"),
+        (&["--data", "data/data_batch_1.bin", "--images", "5", "--out", "new/file.PNG"], "new/file.PNG"),
     ] {
         alrc_train(directory.path(), &[&["data", "preview"], arguments].concat()).assert().success();
         assert!(directory.path().join(picture).exists());
     }
     let read = |picture: &str| fs::read(directory.path().join(picture)).unwrap();
-    assert!(read("preview.png") == read("same.png") && read("sheet.png") == read("file.png"));
+    assert!(read("preview.png") == read("same.png") && read("sheet.png") == read("new/file.PNG"));
+    for picture in ["sheet.jpg", "sheet"] {
+        let command = alrc_train(directory.path(), &["data", "preview", "data", "--out", picture]);
+        assert_refused(command, directory.path(), &["--out", picture, ".png"]);
+    }
     assert_fails(alrc_train(directory.path(), &["data", "preview", "absent"]), 2, &["absent"]);
 }

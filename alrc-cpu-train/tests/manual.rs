@@ -79,6 +79,41 @@ fn every_command_has_help_with_examples() {
     }
 }
 
+/// What a command does at length is in its help and in its manual page.
+#[test]
+fn every_command_tells_its_details() {
+    let directory = directory();
+    output(directory.path(), &["man", "--out", "man1"]);
+    let details = [
+        ("compare", "take about two minutes"),
+        ("run", "stops with status 3"),
+        ("run", "that mpirun or srun starts"),
+        ("sweep", "vary it over other values"),
+        ("report", "which needs no other file"),
+        ("replay", "Reads TensorBoard"),
+        ("replay", "The suggested start comes from"),
+        ("data fetch", "HTTPS_PROXY"),
+        ("data verify", "those are compared"),
+    ];
+    for (command, detail) in details {
+        assert!(help(directory.path(), command).contains(detail), "{command}: {detail}");
+        let page = format!("man1/alrc-train-{}.1", command.replace(' ', "-"));
+        let page = fs::read_to_string(directory.path().join(page)).unwrap();
+        assert!(page.contains(detail), "manual of {command}: {detail}");
+    }
+}
+
+/// An option of every command is not among those of one.
+#[test]
+fn messages_have_a_section_of_their_own() {
+    let directory = directory();
+    for command in COMMANDS {
+        let help = help(directory.path(), command);
+        let (own, messages) = help.split_once("\nMessages:\n").unwrap();
+        assert!(!own.contains("--log-level") && options(messages).contains(&"--log-level"), "{help}");
+    }
+}
+
 /// Every command line of the README, of the documents and of the examples has known options with permitted values.
 #[test]
 fn documented_commands_are_accepted() {

@@ -196,9 +196,40 @@ fn json_lines_may_hold_what_json_cannot() {
 }
 
 #[test]
+fn the_largest_loss_may_be_negative() {
+    let directory = directory();
+    fs::write(directory.path().join("log"), "-3\n-2\nnan\n-4\n").unwrap();
+    assert_eq!(replay(directory.path(), "log", &[])["largest"], -2.0);
+    let output = alrc_train(directory.path(), &["replay", "log"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let counts = "4 losses, 1 of them not finite, 0 rows without a value, 0 spikes, largest loss -2";
+    assert!(text.lines().any(|line| line == counts), "{text}");
+}
+
+#[test]
 fn what_cannot_be_read_is_refused() {
     let directory = directory();
-    let cases: [(&str, &[&str], &[&str]); 12] = [
+    let cases: [(&str, &[&str], &[&str]); 28] = [
+        ("loss\nnan\nNaN\n1e300\n-inf\n", &[], &["column 'loss'", "(4 losses)", "nothing to clip"]),
+        ("{\"loss\": [1, 2], \"step\": [0, 1]}\n", &[], &["not JSON lines", "each line"]),
+        ("{\n  \"loss\": [\n    1,\n    2\n  ]\n}\n", &["--column", "loss"], &["not JSON lines"]),
+        ("[{\"loss\": 1}, {\"loss\": NaN}]\n", &[], &["not JSON lines"]),
+        ("[\n  {\"loss\": 1},\n  {\"loss\": 2}\n]\n", &["--column", "loss"], &["not JSON lines"]),
+        ("[0.5, 1.5]\n", &[], &["not JSON lines"]),
+        ("[12:00] loss: 1\n", &[], &["give --column", "[12:00], loss:, 1"]),
+        ("s\0t\0e\0p\0", &[], &["no UTF-8 text", "UTF-16"]),
+        ("loss\n\"1,5\"\n", &[], &["line 2", "'\"1,5\"' is not a number", "comma where a decimal point"]),
+        ("step,loss\n0,\"1,5\"\n", &[], &["line 2", "'1,5' is not a number", "comma where a decimal point"]),
+        ("step;loss\n0;-1,5e-3\n", &[], &["line 2", "comma where a decimal point"]),
+        ("{\"loss\": 1}\n{\"loss\": \"1,5\"}\n", &[], &["line 2", "comma where a decimal point"]),
+        (
+            "1\n",
+            &["--mu1-start", "100"],
+            &["'900' for '--mu2-start'", "--mu1-start 100", "900 is the default"],
+        ),
+        ("1\n", &["--decay", "half"], &["'half' for '--decay", "at least 0 and below 1"]),
+        ("1\n", &["--num-stddev", "many"], &["--num-stddev", "0 to 1e9", "2,3,4"]),
+        ("1\n", &["--num-stddev", "2,-1"], &["'-1'", "0 to 1e9, or several"]),
         ("", &[], &["no rows"]),
         ("loss\n", &[], &["no rows"]),
         ("step,loss\n", &[], &["no rows"]),
@@ -223,6 +254,8 @@ fn what_cannot_be_read_is_refused() {
     assert_eq!(fs::read_dir(directory.path().join("broken")).unwrap().count(), 0);
     let absent = alrc_train(directory.path(), &["replay", "absent.csv"]);
     assert_fails(absent, 2, &["absent.csv", "No such file"]);
+    fs::write(directory.path().join("log"), b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR").unwrap();
+    assert_fails(alrc_train(directory.path(), &["replay", "log"]), 2, &["log: ", "no UTF-8 text", "binary"]);
     fs::write(directory.path().join("log"), "1\n").unwrap();
     let unwritable = alrc_train(directory.path(), &["replay", "log", "--out", "log/out"]);
     assert_fails(unwritable, 1, &["cannot write", "clipped.csv"]);

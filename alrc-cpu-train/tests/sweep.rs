@@ -217,6 +217,20 @@ fn bad_grids_are_refused() {
     }
     let unknown = alrc_train(directory.path(), &["sweep", "stability-cubic"]);
     assert_refused(unknown, directory.path(), &["stability-cubic", "stability-quartic"]);
+    let cases: [(&[&str], &[&str]); 8] = [
+        (&["--batch-sizes", "4,0"], &["'0' for '--batch-sizes'", "1 to 65536"]),
+        (&["--batch-sizes", "-1"], &["'-1' for '--batch-sizes", "1 to 65536"]),
+        (&["--batch-sizes", "many"], &["'many' for '--batch-sizes", "1 to 65536"]),
+        (&["--num-stddevs", "2,-1"], &["'-1' for '--num-stddevs'", "0 to 1e9"]),
+        (&["--num-stddev", "2,3"], &["'2,3' for '--num-stddev", "--num-stddevs"]),
+        (&["--repeats", "0"], &["'0' for '--repeats'", "1 to 100000"]),
+        (&["--repeats", "100000"], &["'100000' for '--repeats'", "400000 runs"]),
+        (&["--repeats", "-1"], &["'-1' for '--repeats", "1 to 100000"]),
+    ];
+    for (arguments, parts) in cases {
+        let command = alrc_train(directory.path(), &[&["sweep", "grid.toml"], arguments].concat());
+        assert_refused(command, directory.path(), parts);
+    }
     for shard in ["3/2", "1/0", "x", "1"] {
         let arguments = ["sweep", "grid.toml", "--shard", shard];
         assert_refused(alrc_train(directory.path(), &arguments), directory.path(), &["--shard", "I/N"]);

@@ -7,14 +7,14 @@ use clap::Args;
 
 use tracing::{info, warn};
 
-use super::options::{Options, Output};
+use super::options::{Options, Output, whole};
 use super::{Failure, stop_on_signal, stopped};
 use crate::config::Config;
-use crate::experiment::compare::{self, Compared, Comparison};
+use crate::experiment::compare::{self, Compared, Comparison, PERMITTED_SEEDS};
 use crate::loss::Loss;
 use crate::record::files::LOSSES;
 
-/// Train one setting with and without clipping, side by side, and draw both.
+/// Train one setting with and without clipping, side by side, and draw both: the two-minute demonstration.
 ///
 /// Both runs of a pair have the same seed and data. The defaults (quartic errors, Adam at a learning rate of
 /// 0.002, one image a step, clipping at 2 standard deviations with decay 0.99) take about two minutes on two
@@ -28,7 +28,7 @@ use crate::record::files::LOSSES;
 pub(super) struct Compare {
     #[command(flatten)]
     options: Options,
-    #[arg(long, help = format!("Pairs of runs, each with another seed [default: {SEEDS}]"))]
+    #[arg(long, value_parser = whole::<u64>(PERMITTED_SEEDS), help = format!("Pairs of runs, each with another seed [default: {SEEDS}]"))]
     seeds: Option<u64>,
     /// Continue the comparison in --out, with its options where none are given here; begin it if there is none yet
     #[arg(long)]
@@ -47,10 +47,10 @@ impl Compare {
         let stop = stop_on_signal()?;
         let runs = comparison.carry_out(&directory, self.resume, &stop)?;
         if self.output.json {
-            say!("{}", serde_json::to_string_pretty(&runs)?);
+            say!("{}", serde_json::to_string_pretty(&runs)?)?;
         } else if !runs.is_empty() {
-            say!("{}", compare::table(&runs));
-            say!("curves: {}", directory.join("curves.png").display());
+            say!("{}", compare::table(&runs))?;
+            say!("curves: {}", directory.join("curves.png").display())?;
         }
         if stop.is_asked() {
             info!("to go on: alrc-train compare --resume --out {}", directory.display());

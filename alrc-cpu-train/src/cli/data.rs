@@ -1,13 +1,16 @@
 //! `alrc-train data`.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::Failure;
+use super::options::whole;
+use super::{Failure, counted};
 use crate::data::fetch::{self, URL};
 use crate::data::preview::contact_sheet;
 use crate::data::verify::{ArchiveId, Checksum, Evidence, PUBLISHED, Verified, parse_checksum, verify};
@@ -55,16 +58,16 @@ impl Data {
   alrc-train data fetch --url https://mirror.example/cifar-10-binary.tar.gz --out data/cifar10")]
 struct Fetch {
     /// Where the archive is; several times for mirrors, which are tried in turn
-    #[arg(long, value_name = "URL", default_value = URL)]
+    #[arg(long, value_name = "URL", default_value = URL, value_parser = url)]
     url: Vec<String>,
     /// Directory for the images
     #[arg(long, value_name = "DIR", default_value = DIRECTORY)]
     out: PathBuf,
-    /// SHA-256 of an archive that is not the published one
+    /// SHA-256 of an archive that is not the published one; together with --size
     #[arg(long, value_name = "HEX", requires = "size", value_parser = checksum)]
     sha256: Option<Checksum>,
-    /// Bytes of an archive that is not the published one
-    #[arg(long, value_name = "BYTES", requires = "sha256")]
+    /// Bytes of an archive that is not the published one; together with --sha256
+    #[arg(long, value_name = "BYTES", requires = "sha256", value_parser = whole::<u64>("a number of bytes"))]
     size: Option<u64>,
     /// Seconds without a byte after which a server is given up
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
@@ -89,6 +92,11 @@ impl Source {
     fn name(&self) -> &str {
         self.data.as_deref().unwrap_or(&self.place)
     }
+}
+
+fn url(text: &str) -> Result<String, &'static str> {
+    let is_usable = fetch::is_usable(text);
+    is_usable.then(|| text.to_owned()).ok_or("permitted: the address of a file, with http:// or https://")
 }
 
 fn checksum(text: &str) -> Result<Checksum, &'static str> {
@@ -143,17 +151,18 @@ impl Verify {
 fn print(path: &Path, verified: &Verified, json: bool) -> Result<ExitCode, Failure> {
     if json {
         let document = json!({ "data": path, "evidence": verified.evidence, "files": verified.files });
-        say!("{}", serde_json::to_string_pretty(&document)?);
+        say!("{}", serde_json::to_string_pretty(&document)?)?;
     } else {
         for file in &verified.files {
-            say!("{}  {}, {} images", file.sha256, file.name, file.images);
+            let images = counted(file.images as u64, "image", "images");
+            say!("{}  {}, {images}", file.sha256, file.name)?;
         }
         let evidence = match verified.evidence {
             Evidence::Published => "the published archive",
             Evidence::Recorded => "as it was when it was fetched",
             Evidence::Form => "of the right form; no checksum to compare with",
         };
-        say!("{}: {evidence}", path.display());
+        say!("{}: {evidence}", path.display())?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -170,20 +179,31 @@ struct Preview {
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     images: u32,
     /// The picture
-    #[arg(long, value_name = "FILE.png", default_value = "preview.png")]
+    #[arg(long, value_name = "FILE.png", default_value = "preview.png", value_parser = picture())]
     out: PathBuf,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
 }
 
+/// Takes the path of a picture.
+fn picture() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| {
+        let is_png = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
+        if is_png { Ok(path) } else { Err("permitted: a file whose name ends in .png") }
+    })
+}
+
 impl Preview {
     fn execute(self) -> Result<ExitCode, Failure> {
         let data = self.source.name();
         let dataset = load(data, 0).map_err(RunError::from)?;
-        let sheet = Sheet::new(&contact_sheet(&dataset, self.images as usize)).map_err(|error| {
-            RunError::Unwritable { path: self.out.clone(), source: std::io::Error::other(error) }
-        })?;
+        let unwritable = |source| RunError::Unwritable { path: self.out.clone(), source };
+        let sheet = Sheet::new(&contact_sheet(&dataset, self.images as usize));
+        let sheet = sheet.map_err(io::Error::other).map_err(unwritable)?;
+        if let Some(directory) = self.out.parent() {
+            std::fs::create_dir_all(directory).map_err(unwritable)?;
+        }
         save(&self.out, &sheet.png)?;
         if self.json {
             let document = json!({
@@ -193,9 +213,10 @@ impl Preview {
                 "width": sheet.width,
                 "height": sheet.height,
             });
-            say!("{}", serde_json::to_string_pretty(&document)?);
+            say!("{}", serde_json::to_string_pretty(&document)?)?;
         } else {
-            say!("{data}: {} images; picture: {}", dataset.records.len(), self.out.display());
+            let images = counted(dataset.records.len() as u64, "image", "images");
+            say!("{data}: {images}; picture: {}", self.out.display())?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -61,24 +61,24 @@ impl Info {
             "convolutions": layers,
         });
         if self.json {
-            say!("{}", serde_json::to_string_pretty(&info)?);
+            say!("{}", serde_json::to_string_pretty(&info)?)?;
         } else {
-            say!("alrc-train {}", env!("CARGO_PKG_VERSION"));
-            say!("processor     {} {}", std::env::consts::ARCH, features().join(" "));
-            say!("threads       {}", config.threads);
+            say!("alrc-train {}", env!("CARGO_PKG_VERSION"))?;
+            say!("processor     {} {}", std::env::consts::ARCH, features().join(" "))?;
+            say!("threads       {}", config.threads)?;
             if let Some(seconds) = sum {
-                say!("ranks         {ranks}, which sum a gradient in {:.2} ms", 1e3 * seconds);
+                say!("ranks         {ranks}, which sum a gradient in {:.2} ms", 1e3 * seconds)?;
             }
             for adapter in &adapters {
-                say!("adapter       {adapter}");
+                say!("adapter       {adapter}")?;
             }
             if !cfg!(feature = "wgpu") {
-                say!("adapter       unknown: built without the feature `wgpu`");
+                say!("adapter       unknown: built without the feature `wgpu`")?;
             }
-            say!("network       {} parameters, width {}", network.layout().len(), config.width);
-            say!("training step {:.2} GFLOP an image", network.flop() / 1e9);
+            say!("network       {} parameters, width {}", network.layout().len(), config.width)?;
+            say!("training step {:.2} GFLOP an image", network.flop() / 1e9)?;
             for (layer, name) in network.implementations() {
-                say!("{layer:<13} {name}");
+                say!("{layer:<13} {name}")?;
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -1,14 +1,15 @@
 //! `alrc-train completions` and `alrc-train man`: made from the definitions of the arguments, so that they cannot
 //! differ from them.
 
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Command};
 use clap_complete::Shell;
 
-use super::Failure;
+use super::options::directory;
+use super::{Failure, print};
+use crate::experiment::run::RunError;
 
 /// Completions of a shell, for this program's commands and options.
 #[derive(Debug, Args)]
@@ -26,7 +27,8 @@ impl Completions {
         let name = program.get_name().to_owned();
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut program, name, &mut script);
-        print(&script)
+        print(&script)?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 
@@ -37,7 +39,7 @@ impl Completions {
   alrc-train man --out ~/.local/share/man/man1")]
 pub(super) struct Man {
     /// Directory for the pages, created if absent [default: none, one page is printed]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = directory())]
     out: Option<PathBuf>,
 }
 
@@ -48,19 +50,12 @@ impl Man {
         if let Some(out) = self.out {
             std::fs::create_dir_all(&out)
                 .and_then(|()| clap_mangen::generate_to(program, &out))
-                .map_err(Failure::Manual)?;
+                .map_err(|source| RunError::Unwritable { path: out, source })?;
             return Ok(ExitCode::SUCCESS);
         }
         let mut page = Vec::new();
-        clap_mangen::Man::new(program).render(&mut page).map_err(Failure::Manual)?;
-        print(&page)
-    }
-}
-
-/// Writes to standard output; a reader that has seen enough is no error.
-fn print(text: &[u8]) -> Result<ExitCode, Failure> {
-    match io::Write::write_all(&mut io::stdout().lock(), text) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Manual(error)),
-        _ => Ok(ExitCode::SUCCESS),
+        clap_mangen::Man::new(program).render(&mut page).map_err(Failure::Print)?;
+        print(&page)?;
+        Ok(ExitCode::SUCCESS)
     }
 }

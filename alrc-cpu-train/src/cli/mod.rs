@@ -1,15 +1,10 @@
 //! The command line: arguments, and calls into the library.
 
-/// Prints a line of results. A reader who has gone, `head` for example, wants no more of them and is no reason to fail.
+/// Prints a line of results; see [`print`].
 macro_rules! say {
-    ($($argument:tt)*) => {{
-        use std::io::Write;
-        if let Err(error) = writeln!(std::io::stdout(), $($argument)*)
-            && error.kind() != std::io::ErrorKind::BrokenPipe
-        {
-            eprintln!("error: cannot print the result: {error}");
-        }
-    }};
+    ($($argument:tt)*) => {
+        $crate::cli::print(format!("{}\n", format_args!($($argument)*)).as_bytes())
+    };
 }
 
 mod compare;
@@ -24,11 +19,12 @@ mod report;
 mod run;
 mod sweep;
 
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use indicatif::HumanCount;
 use phases::Phases;
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
@@ -51,31 +47,22 @@ use crate::signal::Stop;
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// How much to tell on standard error: off, error, warn, info, debug or trace; debug adds what share of a step each
-    /// of its phases takes, those of the arithmetic with `--backend cpu` alone
-    #[arg(long, global = true, value_name = "LEVEL", default_value = "info")]
+    /// How much to tell on standard error: off, error, warn, info, debug (with the phases of a step) or trace
+    #[arg(long, global = true, help_heading = "Messages", value_name = "LEVEL", default_value = "info")]
     log_level: LevelFilter,
 }
 
+// The help of each stands at its own arguments: a comment of a variant would take its place.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Train one setting with and without clipping, side by side, and draw both: the two-minute demonstration
     Compare(compare::Compare),
-    /// One training run
     Run(run::Run),
-    /// A grid of runs, resumable and divisible
     Sweep(sweep::Sweep),
-    /// The results of runs: the paper's table, learning curves, and one page with everything
     Report(report::Report),
-    /// Apply clipping to a loss curve that was logged, to choose its parameters before training
     Replay(replay::Replay),
-    /// Download, check and look at the images of CIFAR-10
     Data(data::Data),
-    /// What this machine offers and what would be used
     Info(info::Info),
-    /// Completions of a shell, for this program's commands and options
     Completions(manual::Completions),
-    /// Manual pages
     Man(manual::Man),
 }
 
@@ -99,9 +86,9 @@ enum Failure {
     #[error("cannot listen for Ctrl-C: {0}")]
     Signals(io::Error),
     #[error("cannot print the result: {0}")]
+    Print(io::Error),
+    #[error("cannot print the result: {0}")]
     Json(#[from] serde_json::Error),
-    #[error("cannot write the manual: {0}")]
-    Manual(io::Error),
     #[error(transparent)]
     Transport(#[from] TransportError),
     /// A failure that every rank knows.
@@ -131,8 +118,8 @@ impl Failure {
             | Self::Fetch(_)
             | Self::Transport(_)
             | Self::Signals(_)
-            | Self::Json(_)
-            | Self::Manual(_) => 1,
+            | Self::Print(_)
+            | Self::Json(_) => 1,
         }
     }
 }
@@ -181,6 +168,21 @@ pub fn main() -> ExitCode {
             ExitCode::from(failure.status())
         }
     })
+}
+
+/// Writes results to standard output. A reader who has gone, `head` for example, wants no more of them and is no reason
+/// to fail.
+fn print(results: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(results).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Print(error)),
+        _ => Ok(()),
+    }
+}
+
+/// A number of things, such as `1 loss` or `30,000 losses`.
+fn counted(number: u64, one: &str, several: &str) -> String {
+    format!("{} {}", HumanCount(number), if number == 1 { one } else { several })
 }
 
 fn stop_on_signal() -> Result<Stop, Failure> {

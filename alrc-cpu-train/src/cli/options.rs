@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::builder::{StringValueParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, StringValueParser, TypedValueParser};
 use clap::{Args, Command};
 use serde::Serialize;
 use toml::Table;
 
 use super::Failure;
 use crate::backend::BackendKind;
-use crate::config::{self, Config, NumStddev, SumOrder, Switch};
+use crate::config::{self, Config, NumStddev, SumOrder, Switch, permitted};
 use crate::conv::Algorithm;
 use crate::data::sampler::Order;
 use crate::loss::Loss;
@@ -35,40 +35,40 @@ pub(super) struct Options {
     #[arg(long)]
     optimizer: Option<OptimizerKind>,
     /// Learning rate at the start
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", value_parser = number(permitted("learning-rate")))]
     learning_rate: Option<f32>,
     /// Course of the learning rate: tenfold lower every 3,500,000 images, or constant
     #[arg(long)]
     schedule: Option<Schedule>,
     /// Images a step
-    #[arg(long, value_name = "IMAGES")]
+    #[arg(long, value_name = "IMAGES", value_parser = whole::<usize>(permitted("batch-size")))]
     batch_size: Option<usize>,
     /// Steps of training
-    #[arg(long)]
+    #[arg(long, value_parser = whole::<u64>(permitted("steps")))]
     steps: Option<u64>,
     /// Standard deviations above the mean at which losses are clipped
     #[arg(long, value_name = "N|off")]
     num_stddev: Option<NumStddev>,
     /// Decay of the running moments
-    #[arg(long)]
+    #[arg(long, value_parser = number(permitted("decay")))]
     decay: Option<f32>,
     /// Mean of the losses to begin with
-    #[arg(long, value_name = "MU1")]
+    #[arg(long, value_name = "MU1", value_parser = number(permitted("mu1-start")))]
     mu1_start: Option<f32>,
     /// Mean square of the losses to begin with
-    #[arg(long, value_name = "MU2")]
+    #[arg(long, value_name = "MU2", value_parser = number(permitted("mu2-start")))]
     mu2_start: Option<f32>,
     /// Steps at the start that pass unclipped while the moments are plain averages, instead of the estimates
-    #[arg(long, value_name = "STEPS")]
+    #[arg(long, value_name = "STEPS", value_parser = whole::<u32>(permitted("warm-up")))]
     warm_up: Option<u32>,
     /// Channels of the network's trunk, even
-    #[arg(long, value_name = "CHANNELS")]
+    #[arg(long, value_name = "CHANNELS", value_parser = whole::<usize>(permitted("width")))]
     width: Option<usize>,
     /// Seed of everything random
-    #[arg(long, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    #[arg(long, value_parser = whole::<u64>(permitted("seed")))]
     seed: Option<u64>,
     /// Threads [default: all processors]
-    #[arg(long)]
+    #[arg(long, value_parser = whole::<usize>(permitted("threads")))]
     threads: Option<usize>,
     /// Implementation of the convolutions
     #[arg(long)]
@@ -95,10 +95,10 @@ pub(super) struct Options {
     #[arg(long, value_name = "FILE.safetensors", value_parser = StringValueParser::new().map(PathBuf::from))]
     init: Option<PathBuf>,
     /// Steps from one checkpoint to the next
-    #[arg(long, value_name = "STEPS")]
+    #[arg(long, value_name = "STEPS", value_parser = whole::<u64>(permitted("checkpoint-every")))]
     checkpoint_every: Option<u64>,
     /// Checkpoints kept, the newest ones
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = whole::<usize>(permitted("keep")))]
     keep: Option<usize>,
 }
 
@@ -113,10 +113,31 @@ impl Options {
     /// The options that the configuration file and the command line give.
     pub(super) fn table(&self) -> Result<Table, Failure> {
         let mut table = self.config.as_deref().map(read_table).transpose()?.unwrap_or_default();
-        table
-            .extend(Table::try_from(self).expect("a seed and a path that TOML can hold: others are refused"));
+        table.extend(
+            Table::try_from(self).expect("numbers and a path that TOML can hold: others are refused"),
+        );
         Ok(table)
     }
+}
+
+/// Takes a whole number that TOML can hold; of anything else it says what is permitted, as of a number out of range.
+pub(super) fn whole<T: TryFrom<i64>>(permitted: &'static str) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| {
+        let number = text.parse::<i64>().ok().and_then(|number| T::try_from(number).ok());
+        number.ok_or_else(|| format!("permitted: {permitted}"))
+    }
+}
+
+/// The same of any number.
+pub(super) fn number(permitted: &'static str) -> impl Fn(&str) -> Result<f32, String> + Clone {
+    move |text| text.parse().map_err(|_| format!("permitted: {permitted}"))
+}
+
+/// Takes the path of a directory, which need not be there yet.
+pub(super) fn directory() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| {
+        if path.exists() && !path.is_dir() { Err("it is a file; give a directory") } else { Ok(path) }
+    })
 }
 
 /// Tells in the help of a command's options what `defaults` holds for them, unless their help tells it already.
@@ -148,7 +169,7 @@ fn read_table(path: &Path) -> Result<Table, Failure> {
 #[derive(Clone, Debug, Args)]
 pub(super) struct Output {
     /// Directory for the files, created if absent [default: a new one in `runs`]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = directory())]
     out: Option<PathBuf>,
     /// Print one JSON document on standard output
     #[arg(long)]

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use indicatif::HumanCount;
 
-use super::Failure;
-use crate::config::Config;
+use super::options::{directory, number};
+use super::{Failure, counted};
+use crate::config::{Config, permitted};
 use crate::experiment::files::save;
 use crate::experiment::log::Log;
 use crate::experiment::replay::{ClippedWriter, Estimate, Replay as Replayed, ReplayError, replay};
@@ -45,16 +47,16 @@ pub(super) struct Replay {
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = threshold)]
     num_stddev: Vec<f32>,
     /// Decay of the running moments
-    #[arg(long)]
+    #[arg(long, value_parser = number(permitted("decay")))]
     decay: Option<f32>,
     /// Mean of the losses to begin with
-    #[arg(long, value_name = "MU1")]
+    #[arg(long, value_name = "MU1", value_parser = number(permitted("mu1-start")))]
     mu1_start: Option<f32>,
     /// Mean square of the losses to begin with
-    #[arg(long, value_name = "MU2")]
+    #[arg(long, value_name = "MU2", value_parser = number(permitted("mu2-start")))]
     mu2_start: Option<f32>,
     /// Directory for replay.svg, replay.png and clipped.csv, created if absent [default: none is written]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = directory())]
     out: Option<PathBuf>,
     /// Print one JSON document
     #[arg(long)]
@@ -65,7 +67,10 @@ pub(super) struct Replay {
 fn threshold(text: &str) -> Result<f32, &'static str> {
     match text {
         "off" => Err("without clipping there is nothing to replay; give numbers, such as 2,3,4"),
-        number => number.parse().map_err(|_| "permitted: a number, or several, such as 2,3,4"),
+        number => {
+            let number = number.parse().ok().filter(|number| (0.0..=1e9).contains(number));
+            number.ok_or("permitted: 0 to 1e9, or several of these, such as 2,3,4")
+        }
     }
 }
 
@@ -79,9 +84,9 @@ impl Replay {
             Some(out) => self.replay_into(out, log, &configs, given)?,
         };
         if self.json {
-            say!("{}", serde_json::to_string_pretty(&replay)?);
+            say!("{}", serde_json::to_string_pretty(&replay)?)?;
         } else {
-            self.print(&replay, format);
+            self.print(&replay, format)?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -105,26 +110,27 @@ impl Replay {
         Ok(replay)
     }
 
-    fn print(&self, replay: &Replayed, format: &str) {
-        say!("{}: column {} ({format})", self.file.display(), replay.column);
+    fn print(&self, replay: &Replayed, format: &str) -> Result<(), Failure> {
+        say!("{}: column {} ({format})", self.file.display(), replay.column)?;
         say!(
-            "{} losses, {} of them not finite, {} rows without a value, {} spikes, largest loss {}",
-            replay.losses,
-            replay.non_finite,
-            replay.empty_rows,
-            replay.spikes,
+            "{}, {} of them not finite, {} without a value, {}, largest loss {}",
+            counted(replay.losses, "loss", "losses"),
+            HumanCount(replay.non_finite),
+            counted(replay.empty_rows, "row", "rows"),
+            counted(replay.spikes, "spike", "spikes"),
             replay.largest
-        );
-        say!("\n{}", replay.table());
+        )?;
+        say!("\n{}", replay.table())?;
         match replay.suggestion {
             Some(start) => {
-                say!("suggestion: --mu1-start {} --mu2-start {}", start.mu1_start, start.mu2_start);
+                say!("suggestion: --mu1-start {} --mu2-start {}", start.mu1_start, start.mu2_start)?;
             }
-            None => say!("no start can be suggested for such losses"),
+            None => say!("no start can be suggested for such losses")?,
         }
         if let Some(out) = &self.out {
-            say!("plot: {}", out.join("replay.png").display());
+            say!("plot: {}", out.join("replay.png").display())?;
         }
+        Ok(())
     }
 
     /// What went wrong, with the file's name.

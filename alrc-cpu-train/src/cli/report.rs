@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::Failure;
+use super::options::directory;
 use crate::report::{self, table};
 
 /// The results of runs: the paper's table, learning curves, and one page with everything.
@@ -23,7 +24,7 @@ pub(super) struct Report {
     #[arg(required = true, value_name = "DIR")]
     directories: Vec<PathBuf>,
     /// Directory for the files, created if absent [default: NAME-report beside the first DIR, which is called NAME]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = directory())]
     out: Option<PathBuf>,
     /// Print one JSON document
     #[arg(long)]
@@ -60,10 +61,10 @@ impl Report {
         if self.json {
             let groups: Vec<_> = table::records(&report.collection);
             let document = json!({ "groups": groups, "left_out": report.problems, "files": files });
-            say!("{}", serde_json::to_string_pretty(&document)?);
+            say!("{}", serde_json::to_string_pretty(&document)?)?;
         } else {
-            say!("{}", table::markdown(&report.collection));
-            say!("report: {}", out.join("report.html").display());
+            say!("{}", table::markdown(&report.collection))?;
+            say!("report: {}", out.join("report.html").display())?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -9,13 +9,13 @@ use tracing::{error_span, info, warn};
 
 use super::options::{Options, Output};
 use super::ranks::agree;
-use super::{Failure, stop_on_signal, stopped};
+use super::{Failure, counted, stop_on_signal, stopped};
 use crate::comm::{Communicator, Transport, agreement};
 use crate::config::{self, Config, Switch};
 use crate::data::{self, Dataset};
 use crate::experiment::run::{self, Resumed, RunError};
 use crate::record::progress::Progress;
-use crate::record::summary::{Ending, Summary};
+use crate::record::summary::{Ending, Summary, last_steps};
 use crate::signal::Stop;
 
 /// One training run.
@@ -73,28 +73,30 @@ impl Run {
         stop: &Stop,
     ) -> Result<ExitCode, Failure> {
         let directory = self.output.directory("run");
-        let summary = self.train(communicator, &directory, stop)?;
+        let (summary, config) = self.train(communicator, &directory, stop)?;
         if communicator.rank() == 0 {
-            self.print(&summary, &directory)?;
+            self.print(&summary, &config, &directory)?;
         }
         match summary.ending {
             Ending::Finished => Ok(ExitCode::SUCCESS),
             Ending::Interrupted => Ok(stopped(stop)),
-            Ending::Diverged => Err(diverged(summary)),
+            Ending::Diverged => Err(diverged(summary, config.num_stddev)),
         }
     }
 
-    fn print(&self, summary: &Summary, directory: &Path) -> Result<(), Failure> {
+    fn print(&self, summary: &Summary, config: &Config, directory: &Path) -> Result<(), Failure> {
         if self.output.json {
-            say!("{}", serde_json::to_string_pretty(summary)?);
+            say!("{}", serde_json::to_string_pretty(summary)?)?;
         } else {
             let loss = summary.mean_last_unclipped_loss.map_or("-".to_owned(), |loss| format!("{loss:.4}"));
             let clipped = 100.0 * summary.clipped_fraction;
+            let last = last_steps(config.steps.max(summary.steps)).min(summary.steps);
             say!(
-                "{} steps, mean unclipped loss of the last: {loss}, images clipped: {clipped:.1} %; files: {}",
-                summary.steps,
+                "{}, mean unclipped loss of the last {}: {loss}, images clipped: {clipped:.1} %; files: {}",
+                counted(summary.steps, "step", "steps"),
+                counted(last, "step", "steps"),
                 directory.display()
-            );
+            )?;
         }
         if summary.ending == Ending::Interrupted {
             info!("to go on: alrc-train run --resume --out {}", directory.display());
@@ -102,20 +104,21 @@ impl Run {
         Ok(())
     }
 
-    /// Begins the run, or continues it; together with the other ranks, if there are any, once all agree.
+    /// Begins the run, or continues it; together with the other ranks, if there are any, once all agree. Returns what
+    /// came of it, and its configuration.
     fn train(
         &self,
         communicator: &Arc<dyn Communicator>,
         directory: &Path,
         stop: &Stop,
-    ) -> Result<Summary, Failure> {
+    ) -> Result<(Summary, Config), Failure> {
         let ranks = &**communicator;
         agreement::compare(ranks, env!("CARGO_PKG_VERSION"), |its, first| {
             format!("is alrc-train {its}, rank 0 is {first}; use the same on every rank")
         })?;
         let config = self.config(ranks)?;
         if let Some(summary) = self.finished(ranks, &config)? {
-            return Ok(summary);
+            return Ok((summary, config));
         }
         let dataset = data::load(&config.data, config.seed).map_err(RunError::from);
         let dataset = agree(ranks, dataset.map_err(Failure::from))?;
@@ -123,18 +126,18 @@ impl Run {
             format!("reads {its} from --data, rank 0 reads {first}; give every rank the same data")
         })?;
 
-        let opened = self.open(ranks, config, Arc::new(dataset), directory).map_err(Failure::from);
+        let opened = self.open(ranks, config.clone(), Arc::new(dataset), directory).map_err(Failure::from);
         let opened = agree(ranks, opened)?;
         // Another process may have ended the run since.
         let finished = from_first(ranks, opened.finished())?;
         let mut run = match (opened, finished) {
             (Resumed::Unfinished(run), None) => run,
-            (Resumed::Finished(summary), _) | (_, Some(summary)) => return Ok(summary),
+            (Resumed::Finished(summary), _) | (_, Some(summary)) => return Ok((summary, config)),
         };
         run.join(Arc::clone(communicator), self.overlap.is_on())?;
         let (first, steps) = (run.trainer.step, run.trainer.config.steps);
         let mut progress = (ranks.rank() == 0).then(|| Progress::new("run", first, steps));
-        Ok(run.train(progress.as_mut(), stop, |_| {})?)
+        Ok((run.train(progress.as_mut(), stop, |_| {})?, config))
     }
 
     /// The configuration, the same on every rank; only rank 0 needs to reach `--out`.
@@ -208,13 +211,18 @@ fn describe(dataset: &Dataset) -> String {
     format!("{} images with the CRC-32 {:08x}", dataset.records.len(), dataset.checksum())
 }
 
-fn diverged(summary: Summary) -> Failure {
+fn diverged(summary: Summary, num_stddev: Option<f32>) -> Failure {
     let good = summary.final_checkpoint.map_or("no checkpoint is finite".to_owned(), |path| {
         format!("the last checkpoint whose parameters are finite is {}", path.display())
     });
     let step = summary.steps - 1;
+    let clipping = match num_stddev {
+        Some(0.0) => String::new(),
+        Some(n) => format!(", or a --num-stddev below {n}"),
+        None => ", or clipping (--num-stddev 3, or lower)".to_owned(),
+    };
     Failure::Diverged(format!(
         "training diverged at step {step}: no image of 10 successive steps had a finite loss; {good}; try a lower \
-         --learning-rate, or clipping (--num-stddev 3, or lower)"
+         --learning-rate{clipping}"
     ))
 }

@@ -9,10 +9,10 @@ use serde_json::json;
 use toml::Value;
 use tracing::info;
 
-use super::options::Options;
-use super::{Failure, stop_on_signal, stopped};
-use crate::config::{Config, ConfigError, NumStddev};
-use crate::experiment::grid::{Grid, GridRun, PUBLISHED};
+use super::options::{Options, directory, whole};
+use super::{Failure, counted, stop_on_signal, stopped};
+use crate::config::{Config, ConfigError, NumStddev, permitted};
+use crate::experiment::grid::{Grid, GridError, GridRun, PUBLISHED};
 use crate::experiment::plan::Plan;
 use crate::experiment::run;
 use crate::experiment::sweep::{self, Datasets, Outcome, Swept};
@@ -21,8 +21,11 @@ use crate::record::summary::Ending;
 /// A grid of runs: a published one, or one from a file.
 ///
 /// Each run has a directory of its own below --out. The same command again skips what is finished and continues what
-/// was begun; several processes, such as the shards of a job array, may work on one directory. Options given here hold
-/// for every run, in place of the grid's; what neither gives has its default. --list tells the cost and begins nothing.
+/// was begun; several processes, such as the shards of a job array, may work on one directory. --list tells the cost and
+/// begins nothing.
+///
+/// Options given here hold for every run, in place of the grid's; what neither gives has its default. So --batch-size and
+/// --num-stddev, with one value, end what a grid varies; --batch-sizes and --num-stddevs vary it over other values.
 #[derive(Debug, Args)]
 #[command(after_help = "Published grids: stability-squared, stability-quartic, unstable-adam, unstable-sgd
 
@@ -44,11 +47,12 @@ pub(super) struct Sweep {
     #[arg(value_name = "NAME|FILE.toml")]
     grid: String,
     /// Runs of each combination, with successive seeds [default: the grid's]
-    #[arg(long)]
+    #[arg(long, value_parser = whole::<u64>("1 to 100000"))]
     repeats: Option<u64>,
     /// Batch sizes to try [default: the grid's]
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    batch_sizes: Vec<i64>,
+    #[arg(long, value_name = "LIST", value_delimiter = ',', allow_negative_numbers = true,
+        value_parser = whole::<usize>(permitted("batch-size")))]
+    batch_sizes: Vec<usize>,
     /// Clipping thresholds to try [default: the grid's]
     #[arg(long, value_name = "LIST", value_delimiter = ',', allow_negative_numbers = true)]
     num_stddevs: Vec<NumStddev>,
@@ -56,7 +60,7 @@ pub(super) struct Sweep {
     #[arg(long, value_name = "I/N", default_value = "1/1")]
     shard: Shard,
     /// Runs side by side, which share the threads
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = whole::<usize>(PERMITTED_JOBS))]
     jobs: usize,
     /// Only list the runs, and tell how much work they are
     #[arg(long)]
@@ -64,18 +68,20 @@ pub(super) struct Sweep {
     #[command(flatten)]
     options: Options,
     /// Directory for the runs [default: runs/NAME]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = directory())]
     out: Option<PathBuf>,
     /// Print one JSON document on standard output
     #[arg(long)]
     json: bool,
 }
 
+const PERMITTED_JOBS: &str = "1 to 1024";
+
 impl Sweep {
     pub(super) fn execute(self) -> Result<ExitCode, Failure> {
         if !(1..=1024).contains(&self.jobs) {
             let value = self.jobs.to_string();
-            return Err(ConfigError { option: "jobs", value, permitted: "1 to 1024" }.into());
+            return Err(ConfigError { option: "jobs", value, permitted: PERMITTED_JOBS.into() }.into());
         }
         let runs = sweep::shard(self.runs()?, self.shard.index, self.shard.parts);
         let runs = sweep::share_threads(runs, self.jobs);
@@ -89,9 +95,9 @@ impl Sweep {
         let (label, datasets) = (name.to_string_lossy(), Datasets::default());
         let swept = sweep::sweep(runs, &directory, self.jobs, &label, &datasets, &stop)?;
         if self.json {
-            say!("{}", serde_json::to_string_pretty(&swept)?);
+            say!("{}", serde_json::to_string_pretty(&swept)?)?;
         } else {
-            print_outcomes(&swept, &directory);
+            print_outcomes(&swept, &directory)?;
         }
         if stop.is_asked() {
             info!("to go on, give the same command again");
@@ -120,13 +126,25 @@ impl Sweep {
         let defaults = self.options.resolve(Config::default())?;
         grid.set(self.options.table()?);
         if !self.batch_sizes.is_empty() {
-            grid.vary("batch-size", self.batch_sizes.iter().map(|&size| Value::Integer(size)).collect());
+            for &batch_size in &self.batch_sizes {
+                validate("batch-sizes", Config { batch_size, ..Config::default() })?;
+            }
+            let values = self.batch_sizes.iter().filter_map(|&size| Value::try_from(size).ok());
+            grid.vary("batch-size", values.collect());
         }
         if !self.num_stddevs.is_empty() {
+            for &NumStddev(num_stddev) in &self.num_stddevs {
+                validate("num-stddevs", Config { num_stddev, ..Config::default() })?;
+            }
             let values = self.num_stddevs.iter().filter_map(|value| Value::try_from(value).ok());
             grid.vary("num-stddev", values.collect());
         }
-        grid.runs(&defaults).map_err(|error| usage(&error))
+        grid.runs(&defaults).map_err(|error| match (error, self.repeats) {
+            (error @ GridError::Size(_), Some(repeats)) => {
+                Failure::Usage(format!("invalid value '{repeats}' for '--repeats': {error}"))
+            }
+            (error, _) => usage(&error),
+        })
     }
 
     fn print_list(&self, runs: &[GridRun], directory: &Path) -> Result<(), Failure> {
@@ -136,9 +154,9 @@ impl Sweep {
         }
         let plan = Plan::new(runs, directory, self.jobs);
         if self.json {
-            say!("{}", serde_json::to_string_pretty(&json!({ "names": names, "plan": plan }))?);
+            say!("{}", serde_json::to_string_pretty(&json!({ "names": names, "plan": plan }))?)?;
         } else {
-            say!("{}", names.join("\n"));
+            say!("{}", names.join("\n"))?;
             // Not among the names, which other programs may read.
             info!("{plan}");
         }
@@ -146,7 +164,12 @@ impl Sweep {
     }
 }
 
-fn print_outcomes(swept: &[Swept], directory: &Path) {
+/// Refuses a value out of range in the name of the option that lists it.
+fn validate(option: &'static str, config: Config) -> Result<(), ConfigError> {
+    config.validate().map_err(|error| ConfigError { option, ..error })
+}
+
+fn print_outcomes(swept: &[Swept], directory: &Path) -> Result<(), Failure> {
     let count = |is: fn(&Outcome) -> bool| swept.iter().filter(|run| is(&run.outcome)).count();
     let ended = |ending: Ending| {
         let is_ended =
@@ -154,16 +177,16 @@ fn print_outcomes(swept: &[Swept], directory: &Path) {
         swept.iter().filter(is_ended).count()
     };
     say!(
-        "{} runs: {} finished here, {} interrupted, {} diverged, {} done before, {} in another process, {} not begun",
-        swept.len(),
+        "{}: {} finished here, {} interrupted, {} diverged, {} done before, {} in another process, {} not begun",
+        counted(swept.len() as u64, "run", "runs"),
         ended(Ending::Finished),
         ended(Ending::Interrupted),
         ended(Ending::Diverged),
         count(|outcome| matches!(outcome, Outcome::Skipped(_))),
         count(|outcome| matches!(outcome, Outcome::Elsewhere)),
         count(|outcome| matches!(outcome, Outcome::NotBegun)),
-    );
-    say!("report: alrc-train report {}", directory.display());
+    )?;
+    say!("report: alrc-train report {}", directory.display())
 }
 
 /// Part of a sweep.

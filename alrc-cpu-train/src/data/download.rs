@@ -7,6 +7,8 @@ use std::time::Duration;
 use ureq::Agent;
 use ureq::http::{HeaderMap, StatusCode, header};
 
+use super::fetch::ANOTHER;
+
 /// Bytes that are read at once.
 const BUFFER: usize = 1 << 16;
 
@@ -63,7 +65,7 @@ impl Client {
         let response = request.call().map_err(|error| Failure::Remote(error.to_string()))?;
         let said = said_size(response.status(), response.headers(), len).map_err(Failure::Remote)?;
         if let Some(said) = said.filter(|said| *said != size) {
-            return Err(Failure::Remote(format!("it offers {said} bytes, not {size}")));
+            return Err(Failure::Remote(format!("it offers {said} bytes, not {size}; {ANOTHER}")));
         }
         // A server that knows no ranges sends all of it.
         let mut known = if response.status() == StatusCode::OK { len } else { 0 };
@@ -79,7 +81,7 @@ impl Client {
             known -= skipped;
             let new = &buffer[skipped as usize..read];
             if new.len() as u64 > size - len {
-                return Err(Failure::Remote(format!("it sends more than {size} bytes")));
+                return Err(Failure::Remote(format!("it sends more than {size} bytes; {ANOTHER}")));
             }
             file.write_all(new)?;
             len += new.len() as u64;

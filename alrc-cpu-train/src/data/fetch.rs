@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tracing::warn;
+use ureq::http::Uri;
 
 use super::download::{Client, Failure};
 use super::unpack::{UnpackError, unpack};
@@ -18,6 +19,9 @@ use crate::files::beside;
 
 /// Where the binary version of CIFAR-10 is published.
 pub const URL: &str = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz";
+
+/// What may mend it if a mirror has something else.
+pub(super) const ANOTHER: &str = "if another archive is meant, give its --size and --sha256";
 
 /// Most attempts with one mirror, each of which has brought something.
 const ATTEMPTS: u32 = 20;
@@ -38,13 +42,10 @@ pub enum FetchError {
     #[error("another process is downloading to {0}; wait for it, or stop it")]
     Locked(PathBuf),
     /// No mirror has brought the whole archive.
-    #[error(
-        "cannot download the data set: {}; the same command again continues from {kept} bytes; --url names other mirrors",
-        problems.join("; ")
-    )]
+    #[error("cannot download the data set: {problem}{}; --url names other mirrors", continuation(*kept))]
     NoMirror {
-        /// What is wrong with each mirror.
-        problems: Vec<String>,
+        /// What is wrong with the last mirror; the others have been warned about.
+        problem: String,
         /// Bytes that have come.
         kept: u64,
     },
@@ -59,6 +60,16 @@ pub enum FetchError {
     /// See [`UnpackError`].
     #[error(transparent)]
     Unpack(#[from] UnpackError),
+}
+
+fn continuation(kept: u64) -> String {
+    if kept > 0 { format!("; the same command again continues from {kept} bytes") } else { String::new() }
+}
+
+/// Whether a file can be asked for there.
+pub fn is_usable(url: &str) -> bool {
+    url.parse::<Uri>()
+        .is_ok_and(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some())
 }
 
 /// Brings the archive with this size and checksum, from the first of `urls` that has it, to `directory`; nothing is
@@ -86,8 +97,11 @@ pub fn fetch(
         return Ok(verified);
     }
     let client = Client::new(timeout);
-    let mut problems = Vec::new();
+    let mut last_problem = None;
     for url in urls {
+        if let Some(problem) = last_problem.take() {
+            warn!("{problem}; trying the next mirror");
+        }
         match try_mirror(&client, url, archive, &mut file, progress).map_err(unwritable)? {
             None => {
                 file.rewind().map_err(unwritable)?;
@@ -95,17 +109,15 @@ pub fn fetch(
                 fs::remove_file(&path).map_err(unwritable)?;
                 return Ok(verified);
             }
-            Some(problem) => {
-                warn!("{url}: {problem}");
-                problems.push(format!("{url}: {problem}"));
-            }
+            Some(problem) => last_problem = Some(format!("{url}: {problem}")),
         }
     }
     let kept = file.metadata().map_err(unwritable)?.len();
     if kept == 0 {
         fs::remove_file(&path).map_err(unwritable)?;
     }
-    Err(FetchError::NoMirror { problems, kept })
+    let problem = last_problem.unwrap_or_else(|| "there is no mirror".to_owned());
+    Err(FetchError::NoMirror { problem, kept })
 }
 
 /// What is in the directory, if it was fetched whole; none if there is nothing.
@@ -167,7 +179,8 @@ fn try_mirror(
                 }
                 file.set_len(0)?;
                 let wanted = hexadecimal(&archive.sha256);
-                last = format!("its content has the SHA-256 {}, not {wanted}", hexadecimal(&found));
+                let found = hexadecimal(&found);
+                last = format!("its content has the SHA-256 {found}, not {wanted}; {ANOTHER}");
                 if before == 0 {
                     return Ok(Some(last));
                 }

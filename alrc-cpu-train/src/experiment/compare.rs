@@ -21,6 +21,9 @@ use crate::signal::Stop;
 /// Width and height of the plot of a seed, in pixels.
 const PANEL: (u32, u32) = (900, 330);
 
+/// How many seeds there may be.
+pub const PERMITTED_SEEDS: &str = "1 to 100";
+
 /// What is compared: runs of one configuration with and without its clipping.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
@@ -60,11 +63,13 @@ impl Comparison {
     pub fn validate(&self) -> Result<(), ConfigError> {
         let Self { seeds, options } = self;
         if !(1..=100).contains(seeds) {
-            return Err(ConfigError { option: "seeds", value: seeds.to_string(), permitted: "1 to 100" });
+            let (option, value) = ("seeds", seeds.to_string());
+            return Err(ConfigError { option, value, permitted: PERMITTED_SEEDS.into() });
         }
         if options.num_stddev.is_none() {
             let permitted = "0 to 1e9: the comparison makes the run without clipping itself";
-            return Err(ConfigError { option: "num-stddev", value: "off".to_owned(), permitted });
+            let (option, value) = ("num-stddev", "off".to_owned());
+            return Err(ConfigError { option, value, permitted: permitted.into() });
         }
         self.runs().iter().try_for_each(|run| run.config.validate())
     }

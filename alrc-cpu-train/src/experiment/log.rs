@@ -36,6 +36,28 @@ pub enum LogError {
         /// Rows of the file, but for that with the names.
         rows: u64,
     },
+    /// No value of the column is a loss that can be clipped.
+    #[error(
+        "no number in its column '{column}' is finite in single precision ({losses} losses): there is nothing to clip; \
+         give another --column"
+    )]
+    NotFinite {
+        /// The column.
+        column: String,
+        /// Values of the column.
+        losses: u64,
+    },
+    /// The file is binary, or text of another encoding.
+    #[error(
+        "it holds NUL bytes, so that it is no UTF-8 text: it is binary, or in another encoding such as UTF-16"
+    )]
+    NotText,
+    /// The file is another form of JSON.
+    #[error(
+        "it begins as JSON, but is not JSON lines: each line must be an object with the numbers of one step, such as \
+         {{\"step\": 0, \"loss\": 2.5}}"
+    )]
+    NotJsonLines,
     /// No column has the name that was asked for.
     #[error("it has no column '{asked}'{}; its columns: {}", did_you_mean(nearest), columns.join(", "))]
     Unknown {
@@ -83,6 +105,9 @@ enum Rows {
 impl Log {
     /// Finds the column, or one of the usual names if none is given, and the format.
     pub fn open(mut source: impl BufRead + 'static, column: Option<&str>) -> Result<Self, LogError> {
+        if source.fill_buf()?.contains(&0) {
+            return Err(LogError::NotText);
+        }
         let mut head = Vec::new();
         let mut comment = None;
         let (first, first_line) = loop {
@@ -96,6 +121,9 @@ impl Log {
         };
         if first.starts_with('{') {
             return Self::open_json(source, head, column);
+        }
+        if first.starts_with('[') && is_json(&first) {
+            return Err(LogError::NotJsonLines);
         }
         let delimiter = [',', ';', '\t'].into_iter().find(|&delimiter| first.contains(delimiter));
         let cells = split(&first, delimiter);
@@ -147,6 +175,9 @@ impl Log {
                     columns.push(name);
                 }
             }
+        }
+        if columns.is_empty() {
+            return Err(LogError::NotJsonLines);
         }
         let column = columns[choose(&columns, column)?].clone();
         let lines: Source = Box::new(io::Cursor::new(head).chain(source));
@@ -256,7 +287,19 @@ fn number(cell: &[u8]) -> Result<Option<f64>, String> {
         return Ok(None);
     }
     let number = std::str::from_utf8(cell).ok().and_then(|text| text.parse().ok());
-    number.map(Some).ok_or_else(|| format!("'{}' is not a number", String::from_utf8_lossy(cell)))
+    number.map(Some).ok_or_else(|| {
+        let text = String::from_utf8_lossy(cell);
+        let has_decimal_comma = text.trim_matches('"').replacen(',', ".", 1).parse::<f64>().is_ok();
+        let reason =
+            if has_decimal_comma { ": it has a comma where a decimal point is expected" } else { "" };
+        format!("'{text}' is not a number{reason}")
+    })
+}
+
+/// Whether a line is JSON, or begins a document of several lines.
+fn is_json(line: &str) -> bool {
+    let read = parse(line.as_bytes(), |line| serde_json::from_slice::<IgnoredAny>(line));
+    read.map_or_else(|error| error.is_eof(), |_| true)
 }
 
 /// Reads a line of JSON, in which there may be words for what JSON cannot express.

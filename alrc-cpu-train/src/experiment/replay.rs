@@ -96,7 +96,7 @@ pub struct Replay {
     pub window: usize,
     /// Losses that stand out; see [`LossCurve::spikes`].
     pub spikes: u64,
-    /// The largest finite loss, at least 0.
+    /// The largest finite loss.
     pub largest: f64,
     /// A start that suits the curve; see [`suggest`].
     pub suggestion: Option<Estimate>,
@@ -157,8 +157,11 @@ pub fn replay(
     while let Some(loss) = next()? {
         step(loss)?;
     }
-    trials.iter_mut().for_each(|trial| trial.finish(losses));
     let column = log.column().to_owned();
+    if non_finite == losses {
+        return Err(LogError::NotFinite { column, losses }.into());
+    }
+    trials.iter_mut().for_each(|trial| trial.finish(losses));
     let (spikes, largest) = (curve.spikes, curve.largest);
     Ok(Replay { column, losses, non_finite, empty_rows, window, spikes, largest, suggestion, trials, curve })
 }

@@ -163,7 +163,7 @@ pub struct LossCurve {
     pub average: Envelope,
     /// Spikes: losses above [`SPIKE`] times the running average before them, or not finite.
     pub spikes: u64,
-    /// The largest finite loss, at least 0.
+    /// The largest finite loss; NaN if there is none.
     pub largest: f64,
     boxcar: Boxcar,
     last_average: f64,
@@ -176,7 +176,7 @@ impl LossCurve {
             losses: Envelope::default(),
             average: Envelope::default(),
             spikes: 0,
-            largest: 0.0,
+            largest: f64::NAN,
             boxcar: Boxcar::new(window),
             last_average: f64::NAN,
         }
@@ -262,5 +262,14 @@ mod tests {
             curve.push(loss);
         }
         assert_eq!((curve.spikes, curve.largest), (3, 100.0));
+    }
+
+    #[test]
+    fn the_largest_loss_may_be_negative_or_none() {
+        let mut curve = LossCurve::new(4);
+        curve.push(f64::INFINITY);
+        assert!(curve.largest.is_nan());
+        [-3.0, -2.0, f64::NAN, -4.0].into_iter().for_each(|loss| curve.push(loss));
+        assert_eq!(curve.largest, -2.0);
     }
 }

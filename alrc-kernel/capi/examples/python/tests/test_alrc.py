@@ -129,21 +129,29 @@ def test_overlapping_arrays_are_refused():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"num_stddev": -1}, "num_stddev"),
-        ({"num_stddev_below": np.nan}, "num_stddev_below"),
-        ({"decay": 1}, "decay1"),
-        ({"decay2": -0.1}, "decay2"),
-        ({"mu1_start": np.inf}, "mu1_start"),
-        ({"mu2_start": 625}, "mu2_start"),
-        ({"epsilon": -1}, "epsilon"),
-        ({"warm_up_steps": -1}, "warm_up_steps"),
+        ({"num_stddev": -1}, "num_stddev must be from 0 to 1e9, not -1"),
+        ({"num_stddev_below": np.nan}, "num_stddev_below must be .*, not nan"),
+        ({"decay": 2}, "decay must be at least 0 and below 1, not 2"),
+        ({"decay2": -0.1}, "decay2 must be at least 0 and below 1, not -0.1"),
+        ({"mu1_start": np.inf}, "mu1_start must be .*, not inf"),
+        ({"mu2_start": 625}, "mu2_start must be .* above the square of mu1_start, not 625"),
+        ({"epsilon": -1}, "epsilon must be from 0 to 1e9, not -1"),
+        ({"warm_up_steps": -1}, "warm_up_steps must be from 0 to 4294967295, not -1"),
         ({"scaling": "none"}, "scaling"),
         ({"non_finite": "keep"}, "non_finite"),
     ],
 )
 def test_a_parameter_outside_its_range_is_named(parameters, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"^{message}") as raised:
         Alrc(**parameters)
+    assert str(pickle.loads(pickle.dumps(raised.value))) == str(raised.value)
+
+
+def test_parameters_are_shown_as_they_are_given():
+    assert repr(Alrc(num_stddev=2, decay2=0.5, scaling="deviation")) == (
+        "Alrc(dtype=float64, num_stddev=2, num_stddev_below=None, decay=0.999, decay2=0.5, mu1_start=25, "
+        "mu2_start=900, epsilon=1e-08, warm_up_steps=0, scaling='deviation', non_finite='skip'; mu1=25, mu2=900)"
+    )
 
 
 def test_other_types_are_refused():
@@ -183,6 +191,8 @@ def test_damaged_snapshots_are_refused():
     for wrong in damaged:
         with pytest.raises(alrc.Error):
             Alrc.from_bytes(wrong)
+    with pytest.raises(alrc.Error, match="a snapshot has 100 bytes, not 2"):
+        Alrc.from_bytes(b"xx")
 
 
 @pytest.mark.parametrize("interface", INTERFACES.values(), ids=["f32", "f64"])

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._library import (
+    ERROR_LENGTH,
     ERROR_SNAPSHOT_TYPE,
     INTERFACES,
     NON_FINITES,
@@ -16,6 +17,7 @@ from ._library import (
     Error,
     Interface,
     check,
+    status_message,
 )
 from ._phases import Array, Limits, Sums, addresses, batch
 
@@ -93,20 +95,24 @@ class Alrc:
     ):
         self._set_up(interface_of(dtype))
         if not 0 <= warm_up_steps < 1 << 32:
-            raise ValueError("warm_up_steps must be from 0 to 4294967295")
-        config = self._interface.Config(
-            num_stddev=num_stddev,
-            num_stddev_below=inf if num_stddev_below is None else num_stddev_below,
-            decay1=decay,
-            decay2=decay if decay2 is None else decay2,
-            mu1_start=mu1_start,
-            mu2_start=mu2_start,
-            epsilon=epsilon,
-            warm_up_steps=warm_up_steps,
-            scaling=_index(SCALINGS, scaling, "scaling"),
-            non_finite=_index(NON_FINITES, non_finite, "non_finite"),
-        )
-        check(self._interface.init(self._state, config))
+            raise ValueError(f"warm_up_steps must be from 0 to 4294967295, not {warm_up_steps}")
+        config = {
+            "num_stddev": num_stddev,
+            "num_stddev_below": inf if num_stddev_below is None else num_stddev_below,
+            "decay1": decay,
+            "decay2": decay if decay2 is None else decay2,
+            "mu1_start": mu1_start,
+            "mu2_start": mu2_start,
+            "epsilon": epsilon,
+            "warm_up_steps": warm_up_steps,
+            "scaling": _index(SCALINGS, scaling, "scaling"),
+            "non_finite": _index(NON_FINITES, non_finite, "non_finite"),
+        }
+        status = self._interface.init(self._state, self._interface.Config(**config))
+        if status:
+            # The message begins with the library's name of what it is about.
+            field, _, permitted = status_message(status).partition(" ")
+            raise Error(status, f"{_argument(field)} {permitted}, not {config[field]}")
 
     def _set_up(self, interface: Interface) -> None:
         self._interface = interface
@@ -208,13 +214,14 @@ class Alrc:
         Raises:
             Error: The bytes are not a snapshot, or are damaged.
         """
-        padded = snapshot.ljust(SNAPSHOT_LEN, b"\0")
+        if len(snapshot) != SNAPSHOT_LEN:
+            raise Error(ERROR_LENGTH, f"a snapshot has {SNAPSHOT_LEN} bytes, not {len(snapshot)}")
         status = 0
         for interface in INTERFACES.values():
             alrc = cls.__new__(cls)
             alrc._set_up(interface)
-            buffer = interface.load.argtypes[1]._type_.from_buffer_copy(padded)
-            status = interface.load(alrc._state, buffer, len(snapshot))
+            buffer = interface.load.argtypes[1]._type_.from_buffer_copy(snapshot)
+            status = interface.load(alrc._state, buffer, SNAPSHOT_LEN)
             if status != ERROR_SNAPSHOT_TYPE:
                 break
         check(status)
@@ -224,10 +231,14 @@ class Alrc:
         return type(self).from_bytes, (self.to_bytes(),)
 
     def __repr__(self) -> str:
-        config = ", ".join(
-            f"{name}={getattr(self._state.config, name):g}" for name, _ in self._state.config._fields_
-        )
-        return f"Alrc({self.dtype}, {config}, mu1={self.mu1:g}, mu2={self.mu2:g})"
+        config = self._state.config
+        values = {_argument(field): f"{getattr(config, field):g}" for field, _ in config._fields_}
+        if config.num_stddev_below == inf:
+            values["num_stddev_below"] = "None"
+        values["scaling"] = repr(SCALINGS[config.scaling])
+        values["non_finite"] = repr(NON_FINITES[config.non_finite])
+        arguments = ", ".join(f"{name}={value}" for name, value in values.items())
+        return f"Alrc(dtype={self.dtype}, {arguments}; mu1={self.mu1:g}, mu2={self.mu2:g})"
 
 
 def interface_of(dtype: npt.DTypeLike) -> Interface:
@@ -235,6 +246,11 @@ def interface_of(dtype: npt.DTypeLike) -> Interface:
         return INTERFACES[np.dtype(dtype)]
     except KeyError:
         raise TypeError(f"dtype must be float32 or float64, not {np.dtype(dtype)}") from None
+
+
+def _argument(field: str) -> str:
+    """What a field of the library's configuration is called here."""
+    return "decay" if field == "decay1" else field
 
 
 def _index(names: tuple[str, ...], name: str, parameter: str) -> int:

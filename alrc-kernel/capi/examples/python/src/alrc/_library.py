@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 SNAPSHOT_LEN = 100
+ERROR_LENGTH = 3
 ERROR_SNAPSHOT_TYPE = 10
 SCALINGS = ("ratio", "deviation")
 NON_FINITES = ("skip", "reject")
@@ -36,12 +37,17 @@ _library.alrc_version.restype = c_uint32
 class Error(ValueError):
     """What the library refused, and why; `status` is the `alrc_status` of `alrc.h`."""
 
-    def __init__(self, status: int):
-        super().__init__(_library.alrc_status_message(status).decode())
+    def __init__(self, status: int, message: str | None = None):
+        super().__init__(message or status_message(status))
         self.status = status
 
-    def __reduce__(self) -> tuple[type["Error"], tuple[int]]:
-        return type(self), (self.status,)
+    def __reduce__(self) -> tuple[type["Error"], tuple[int, str]]:
+        return type(self), (self.status, str(self))
+
+
+def status_message(status: int) -> str:
+    message: bytes = _library.alrc_status_message(status)
+    return message.decode()
 
 
 def check(status: int) -> None:

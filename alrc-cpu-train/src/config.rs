@@ -168,7 +168,7 @@ const NEUTRAL: [&str; 10] = [
 ];
 
 /// Options in which ranks that train together may differ.
-const OWN: [&str; 4] = ["data", "init", "threads", "keep"];
+const OWN: [&str; 3] = ["data", "threads", "keep"];
 
 /// Why a table of options is no configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -322,8 +322,8 @@ impl Config {
         difference(other, &self.defining())
     }
 
-    /// What ranks that train together have in common, as a table: everything but where each finds the data, and what
-    /// rank 0 alone reads and leaves behind.
+    /// What ranks that train together have in common, as a table: everything but where each finds the data, its
+    /// threads, and what rank 0 leaves behind.
     pub fn common(&self) -> Table {
         let mut table = self.to_table();
         table.retain(|name, _| !OWN.contains(&name));
@@ -391,7 +391,7 @@ impl FromStr for NumStddev {
             list if list.contains(',') => {
                 Err("permitted: one number, or `off`; `sweep` takes a list as --num-stddevs")
             }
-            number => number.parse().map(|n| Self(Some(n))).map_err(|_| "permitted: a number, or `off`"),
+            number => number.parse().map(|n| Self(Some(n))).map_err(|_| "permitted: 0 to 1e9, or `off`"),
         }
     }
 }

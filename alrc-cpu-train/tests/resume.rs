@@ -186,10 +186,12 @@ fn another_run_is_not_continued() {
     let directory = directory();
     interrupted(directory.path());
     write_data(directory.path(), "other", 4);
-    let cases: [(&[&str], &[&str]); 4] = [
+    let cases: [(&[&str], &[&str]); 5] = [
         (&["--width", "6"], &["--width 4", "not --width 6"]),
         (&["--optimizer", "sgd"], &["--optimizer adam", "not --optimizer sgd"]),
         (&["--num-stddev", "off"], &["--num-stddev 3", "not --num-stddev off"]),
+        // Of a run with nothing left to do, too.
+        (&["--data", "other"], &["--data other", "not those of '--data data'"]),
         (
             &["--data", "other", "--steps", "20"],
             &[

@@ -41,6 +41,7 @@ pub(crate) const HAS_VECTORS: bool =
 /// before; to know it saves time.
 pub(crate) fn sum_block<F: Float>(limits: &Limits<F>, block: &[F], is_clipping_likely: bool) -> BatchSums<F> {
     let mut sums = None;
+    // Where the centre is not the mean, it may not lie within the limits.
     if HAS_VECTORS && block.len() > 1 && center(limits) == limits.mean {
         let is_one_sided = limits.lower <= -F::max_value();
         if is_one_sided && limits.upper >= F::zero() && !is_clipping_likely {

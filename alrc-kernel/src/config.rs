@@ -89,8 +89,7 @@ impl<F: Float> Config<F> {
     #[inline(always)]
     pub fn validate(&self) -> Result<(), ConfigError> {
         let from_0_to_1e9 = |parameter, value: F| {
-            // 1e9 is beyond the largest number of some types.
-            let is_permitted = value >= F::zero() && value <= F::from_f64(1e9).at_most(F::max_value());
+            let is_permitted = value >= F::zero() && value <= F::from_f64(1e9);
             ConfigError::unless(is_permitted, parameter, value, "from 0 to 1e9")
         };
         let decay = |parameter, value: F| {

@@ -175,8 +175,8 @@ impl Run {
     fn finished(&self, ranks: &dyn Communicator, config: &Config) -> Result<Option<Summary>, Failure> {
         let find = || -> Result<Option<Summary>, Failure> {
             let directory = self.output.resumed("the run")?;
-            run::check_config(config, directory)?;
-            Ok(run::finished(directory, config.steps))
+            let images = || Ok(data::load(&config.data, config.seed)?.checksum());
+            Ok(run::nothing_left(config, directory, images)?)
         };
         let found = agree(ranks, if self.resume && ranks.rank() == 0 { find() } else { Ok(None) })?;
         from_first(ranks, found.as_ref())

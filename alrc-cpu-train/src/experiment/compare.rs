@@ -52,8 +52,8 @@ pub struct Compared {
     pub num_stddev: Option<f32>,
     /// Steps whose unclipped loss stood out; see [`LossCurve::spikes`].
     pub spikes: u64,
-    /// Its largest unclipped loss.
-    pub largest_unclipped_loss: f64,
+    /// Its largest unclipped loss; none if no loss was finite.
+    pub largest_unclipped_loss: Option<f64>,
     /// The rest.
     pub summary: Summary,
 }
@@ -226,7 +226,7 @@ impl Trained {
             seed: self.config.seed,
             num_stddev: self.config.num_stddev,
             spikes: self.curve.spikes,
-            largest_unclipped_loss: self.curve.largest,
+            largest_unclipped_loss: Some(self.curve.largest).filter(|largest| largest.is_finite()),
             summary: self.summary,
         }
     }
@@ -239,7 +239,9 @@ pub fn table(runs: &[Compared]) -> String {
          | ---: | --- | ---: | ---: | ---: | ---: | ---: |\n",
     );
     for run in runs {
-        let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.3}"));
+        let number = |value: Option<f64>, digits: usize| {
+            value.map_or("-".to_owned(), |value| format!("{value:.digits$}"))
+        };
         let clipping = run.num_stddev.map_or("off".to_owned(), |n| format!("{n} standard deviations"));
         let ending = match run.summary.ending {
             Ending::Finished => "",
@@ -247,13 +249,13 @@ pub fn table(runs: &[Compared]) -> String {
             Ending::Diverged => " (diverged)",
         };
         table += &format!(
-            "| {} | {clipping}{ending} | {} | {} | {:.1} | {:.1} % | {} |\n",
+            "| {} | {clipping}{ending} | {} | {} | {} | {:.1} % | {} |\n",
             run.seed,
-            number(run.summary.mean_last_unclipped_loss),
+            number(run.summary.mean_last_unclipped_loss, 3),
             run.spikes,
-            run.largest_unclipped_loss,
+            number(run.largest_unclipped_loss, 1),
             100.0 * run.summary.clipped_fraction,
-            run.summary.images_per_second.map_or("-".to_owned(), |speed| format!("{speed:.1}")),
+            number(run.summary.images_per_second, 1),
         );
     }
     table

@@ -16,6 +16,7 @@ use crate::checkpoint;
 use crate::comm::{Communicator, Single, agreement};
 use crate::config::Config;
 use crate::data::Dataset;
+use crate::data::cifar10::DataError;
 use crate::files::DirectoryLock;
 use crate::record::events::EventWriter;
 use crate::record::files::{self, CHECKPOINTS, CONFIG, EVENTS, LOSSES, SAMPLES, SUMMARY};
@@ -98,7 +99,8 @@ impl Run {
         let lock = lock(directory)?;
         // Again, for what another process may have done since.
         if let Some(found) = check_config(&trainer.config, directory)? {
-            if let Some(summary) = finished(directory, trainer.config.steps) {
+            let images = || Ok(trainer.dataset().checksum());
+            if let Some(summary) = nothing_left(&trainer.config, directory, images)? {
                 return Ok(Resumed::Finished(summary));
             }
             let checkpoints = checkpoint::Directory::new(directory.join(CHECKPOINTS), trainer.config.keep);
@@ -324,6 +326,31 @@ pub fn check_config(config: &Config, directory: &Path) -> Result<Option<Config>,
         }
         None => Ok(Some(found)),
     }
+}
+
+/// The summary of the run in `directory`, if `config` leaves nothing of it to do; an error if it is another run, or had
+/// other images. `images` gives the checksum of those that `config` names, if these must be looked at.
+pub fn nothing_left(
+    config: &Config,
+    directory: &Path,
+    images: impl FnOnce() -> Result<u32, DataError>,
+) -> Result<Option<Summary>, RunError> {
+    let Some(found) = check_config(config, directory)? else { return Ok(None) };
+    let Some(summary) = finished(directory, config.steps) else { return Ok(None) };
+    if found.data != config.data
+        && let Some(began_with) = summary.images_crc32
+    {
+        let given = images()?;
+        if given != began_with {
+            return Err(RunError::OtherData {
+                directory: directory.to_owned(),
+                began_with: found.data,
+                given: config.data.clone(),
+                checksums: (began_with, given),
+            });
+        }
+    }
+    Ok(Some(summary))
 }
 
 /// The summary of the run in `directory`, if it has come to its last step or has diverged.

@@ -106,11 +106,8 @@ impl Series<'_> {
             }
             Ok(Outcome::Skipped(summary))
         };
-        let found = run::check_config(&config, directory)?;
-        if let Some(summary) = run::finished(directory, steps) {
-            if let Some(found) = found.filter(|found| found.data != config.data) {
-                self.check_images(&summary, &found, &config, directory)?;
-            }
+        let images = || Ok(self.datasets.load(&config)?.checksum());
+        if let Some(summary) = run::nothing_left(&config, directory, images)? {
             return skip(summary);
         }
         let dataset = self.datasets.load(&config)?;
@@ -135,26 +132,6 @@ impl Series<'_> {
         }
         self.overall.run_ends();
         Ok(Outcome::Trained(summary))
-    }
-
-    /// An error if a finished run, `found`, had other images than `config` names.
-    fn check_images(
-        &self,
-        summary: &Summary,
-        found: &Config,
-        config: &Config,
-        directory: &Path,
-    ) -> Result<(), RunError> {
-        let here = self.datasets.load(config)?.checksum();
-        match summary.images_crc32 {
-            Some(there) if there != here => Err(RunError::OtherData {
-                directory: directory.to_owned(),
-                began_with: found.data.clone(),
-                given: config.data.clone(),
-                checksums: (there, here),
-            }),
-            _ => Ok(()),
-        }
     }
 }
 

@@ -75,7 +75,7 @@ impl<F: Float> Limits<F> {
         loss >= self.lower && loss <= self.upper
     }
 
-    /// The value nearest to a loss that is not NaN.
+    /// The value within the limits that is nearest to a loss; NaN of NaN.
     pub(crate) fn within(&self, loss: F) -> F {
         self.lower.at_least(self.upper.at_most(loss))
     }
@@ -86,7 +86,7 @@ impl<F: Float> Limits<F> {
         if self.contains(loss) {
             Clipped { loss, scale: F::one() }
         } else if loss.is_finite() {
-            let limit = self.nearest(loss);
+            let limit = self.within(loss);
             Clipped { loss: limit, scale: self.scale(loss, limit) }
         } else {
             Clipped::nothing()
@@ -97,21 +97,12 @@ impl<F: Float> Limits<F> {
     /// being compiled to vector instructions.
     #[inline]
     pub(crate) fn scale_in_row(&self, loss: F) -> F {
-        let of_finite = self.scale(loss, self.nearest(loss));
+        let of_finite = self.scale(loss, self.within(loss));
         let of_outside = if loss.is_finite() { of_finite } else { F::zero() };
         if self.contains(loss) {
             F::one()
         } else {
             of_outside
-        }
-    }
-
-    /// The limit to which a loss outside is moved.
-    fn nearest(&self, loss: F) -> F {
-        if loss > self.upper {
-            self.upper
-        } else {
-            self.lower
         }
     }
 

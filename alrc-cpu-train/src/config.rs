@@ -383,15 +383,18 @@ pub fn as_argument(value: &Value) -> String {
 pub struct NumStddev(#[serde(with = "number_or_off")] pub Option<f32>);
 
 impl FromStr for NumStddev {
-    type Err = &'static str;
+    type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "off" => Ok(Self(None)),
             list if list.contains(',') => {
-                Err("permitted: one number, or `off`; `sweep` takes a list as --num-stddevs")
+                Err("permitted: one number, or `off`; `sweep` takes a list as --num-stddevs".to_owned())
             }
-            number => number.parse().map(|n| Self(Some(n))).map_err(|_| "permitted: 0 to 1e9, or `off`"),
+            number => {
+                let number = number.parse().map(|n| Self(Some(n)));
+                number.map_err(|_| format!("permitted: {}", permitted("num-stddev")))
+            }
         }
     }
 }

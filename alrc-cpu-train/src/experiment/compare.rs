@@ -93,15 +93,9 @@ impl Comparison {
         let images = first.checksum();
         let _lock = lock(directory)?;
         // Again, for what another process may have done since.
-        if let Some(found) = self.check(directory, resume)?
-            && found.images != images
-        {
-            return Err(RunError::OtherData {
-                directory: directory.to_owned(),
-                began_with: found.options.data,
-                given: self.options.data.clone(),
-                checksums: (found.images, images),
-            });
+        if let Some(found) = self.check(directory, resume)? {
+            let began_with = (&*found.options.data, found.images);
+            run::check_images(directory, began_with, (&self.options.data, images))?;
         }
         let description = Description { seeds: self.seeds, images, options: self.options.clone() };
         save_toml(&directory.join(COMPARISON), &description)?;

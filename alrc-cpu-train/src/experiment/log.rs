@@ -166,8 +166,8 @@ impl Log {
         }
         let mut columns: Vec<String> = Vec::new();
         for line in head.split(|&byte| byte == b'\n') {
-            let object = serde_json::Map::<String, serde_json::Value>::new();
-            let object = parse(line, |line| serde_json::from_slice(line)).unwrap_or(object);
+            let object: serde_json::Map<String, serde_json::Value> =
+                parse(line, |line| serde_json::from_slice(line)).unwrap_or_default();
             for (name, value) in object {
                 if (value.is_number() || value.is_null() || is_number_in_quotes(&value))
                     && !columns.contains(&name)

@@ -73,9 +73,9 @@ impl Run {
     /// Begins a run in `directory`, which must not hold one. Nothing is written if the starting parameters cannot be
     /// read.
     pub fn create(config: Config, dataset: Arc<Dataset>, directory: &Path) -> Result<Self, RunError> {
-        let check = || match directory.join(CONFIG).exists() {
-            true => Err(RunError::Occupied(directory.to_owned())),
-            false => check_room(directory),
+        let check = || {
+            let is_run = directory.join(CONFIG).exists();
+            if is_run { Err(RunError::Occupied(directory.to_owned())) } else { check_room(directory) }
         };
         check()?;
         let mut trainer = Trainer::open(config, dataset)?;
@@ -311,10 +311,7 @@ pub fn read_config(directory: &Path) -> Result<Option<Config>, RunError> {
 
 /// An error if `directory`, in which there is no run, holds other results.
 fn check_room(directory: &Path) -> Result<(), RunError> {
-    match files::holds_results(directory) {
-        true => Err(RunError::NoRun(directory.to_owned())),
-        false => Ok(()),
-    }
+    if files::holds_results(directory) { Err(RunError::NoRun(directory.to_owned())) } else { Ok(()) }
 }
 
 /// The configuration of the run in `directory`, none where there is no run; an error if `config` would not continue it.
@@ -326,6 +323,23 @@ pub fn check_config(config: &Config, directory: &Path) -> Result<Option<Config>,
         }
         None => Ok(Some(found)),
     }
+}
+
+/// An error unless the images of `--data` that are given have the checksum of those with which `directory` was begun.
+pub(super) fn check_images(
+    directory: &Path,
+    began_with: (&str, u32),
+    given: (&str, u32),
+) -> Result<(), RunError> {
+    if began_with.1 == given.1 {
+        return Ok(());
+    }
+    Err(RunError::OtherData {
+        directory: directory.to_owned(),
+        began_with: began_with.0.to_owned(),
+        given: given.0.to_owned(),
+        checksums: (began_with.1, given.1),
+    })
 }
 
 /// The summary of the run in `directory`, if `config` leaves nothing of it to do; an error if it is another run, or had
@@ -340,15 +354,7 @@ pub fn nothing_left(
     if found.data != config.data
         && let Some(began_with) = summary.images_crc32
     {
-        let given = images()?;
-        if given != began_with {
-            return Err(RunError::OtherData {
-                directory: directory.to_owned(),
-                began_with: found.data,
-                given: config.data.clone(),
-                checksums: (began_with, given),
-            });
-        }
+        check_images(directory, (&found.data, began_with), (&config.data, images()?))?;
     }
     Ok(Some(summary))
 }

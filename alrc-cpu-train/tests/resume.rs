@@ -209,19 +209,37 @@ fn another_run_is_not_continued() {
     // The same place, with an image more.
     fs::rename(directory.path().join("data"), directory.path().join("former")).unwrap();
     write_data(directory.path(), "data", 6);
-    let resume = || alrc_train(directory.path(), &["run", "--resume", "--out", "out", "--steps", "20"]);
     assert_refused(
-        resume(),
+        alrc_train(directory.path(), &["run", "--resume", "--out", "out", "--steps", "20"]),
         &directory.path().join("out"),
         &["--data data", "have changed since", "put the former"],
     );
-    fs::remove_dir_all(directory.path().join("data")).unwrap();
-    fs::rename(directory.path().join("former"), directory.path().join("data")).unwrap();
-    // A checkpoint of another run, brought here by hand.
+}
+
+/// Checkpoints of another run, brought here by hand: the run's own are used, as long as there is one.
+#[test]
+fn checkpoints_of_another_run_are_passed_over() {
+    let directory = directory();
+    let newest = interrupted(directory.path());
+    let whole = fs::read(&newest).unwrap();
     run(directory.path(), &["--data", "data", "--width", "6", "--out", "wide"]).assert().success();
-    let file = "checkpoints/step-00000012.safetensors";
-    fs::copy(directory.path().join("wide").join(file), directory.path().join("out").join(file)).unwrap();
-    assert_fails(resume(), 2, &["--width 6", "--width 4"]);
+    let foreign = directory.path().join("wide/checkpoints/step-00000012.safetensors");
+    let resume = || {
+        fs::copy(&foreign, &newest).unwrap();
+        let _ = fs::remove_file(directory.path().join("out/summary.json"));
+        alrc_train(directory.path(), &["run", "--resume", "--out", "out"])
+    };
+    let output = resume().output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{message}");
+    for part in ["made with --width 6", "this run has --width 4", "continuing after step 6"] {
+        assert!(message.contains(part), "no '{part}' in: {message}");
+    }
+    assert!(fs::read(&newest).unwrap() == whole, "the result differs");
+    assert!(fs::read(newest.with_extension("damaged")).unwrap() == fs::read(&foreign).unwrap());
+    fs::remove_file(newest.with_file_name("step-00000006.safetensors")).unwrap();
+    let parts = ["--width 6", "--width 4", "no checkpoint", "nothing was changed"];
+    assert_refused(resume(), &directory.path().join("out/checkpoints"), &parts);
 }
 
 #[test]

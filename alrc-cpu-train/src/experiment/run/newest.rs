@@ -20,7 +20,8 @@ pub(super) struct Newest {
 
 impl Newest {
     /// Brings trainer and losses of the run in `directory`, which began with the images `began_with`, into the state of
-    /// its newest good checkpoint; none if there is no checkpoint yet. Damaged ones that are newer are set aside.
+    /// its newest good checkpoint; none if there is no checkpoint yet. Newer ones that are damaged, or of another run, are
+    /// set aside.
     pub(super) fn restore(
         checkpoints: &checkpoint::Directory,
         trainer: &mut Trainer,
@@ -57,9 +58,7 @@ impl Newest {
         directory: &Path,
     ) -> Result<Result<(LossWriter, Statistics), String>, RunError> {
         let counters = match checkpoint::restore(checkpoint, trainer) {
-            Err(error @ (CheckpointError::Foreign { .. } | CheckpointError::OtherImages { .. })) => {
-                return Err(error.into());
-            }
+            Err(error @ CheckpointError::OtherImages { .. }) => return Err(error.into()),
             Err(error) => return Ok(Err(error.to_string())),
             Ok(counters) => counters,
         };

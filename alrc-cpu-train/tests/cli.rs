@@ -6,7 +6,7 @@ mod program;
 use std::fs;
 use std::process::{Command, Stdio};
 
-use program::{STORED, alrc_train, assert_fails, assert_refused, directory, run};
+use program::{QUICK, STORED, alrc_train, assert_fails, assert_refused, directory, run};
 use proptest::prelude::*;
 
 #[test]
@@ -274,6 +274,17 @@ fn a_run_is_not_overwritten() {
         directory.path(),
         &["--out", "out", "already holds"],
     );
+}
+
+/// Whoever reports or removes the run would do so to the others, too.
+#[test]
+fn runs_do_not_lie_in_a_run() {
+    let directory = directory();
+    run(directory.path(), &["--out", "out"]).assert().success();
+    for command in [&["compare"][..], &["compare", "--resume"], &["sweep", "unstable-sgd"]] {
+        let command = alrc_train(directory.path(), &[command, &QUICK[..], &["--out", "out"]].concat());
+        assert_refused(command, &directory.path().join("out"), &["'out' for '--out'", "it is a run"]);
+    }
 }
 
 #[test]

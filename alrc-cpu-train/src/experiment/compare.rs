@@ -81,8 +81,8 @@ impl Comparison {
 
     /// Trains the runs, as many side by side as there are threads, and writes their files, `curves.svg` and
     /// `curves.png` to `directory`. What is there is finished, not done again, with `resume`, and an error without.
-    /// An error, before anything is written, if it is another comparison, has more seeds or steps or other images, or if
-    /// another process is at work there.
+    /// An error, before anything is written, if it is a run, or another comparison, has more seeds or steps or other
+    /// images, or if another process is at work there.
     ///
     /// Returns the runs that have been begun.
     pub fn carry_out(&self, directory: &Path, resume: bool, stop: &Stop) -> Result<Vec<Compared>, RunError> {
@@ -119,6 +119,7 @@ impl Comparison {
     /// The comparison in `directory`, none where there is none; an error if it is not to be resumed, or if this one
     /// would not continue it.
     fn check(&self, directory: &Path, resume: bool) -> Result<Option<Description>, RunError> {
+        run::check_is_no_run(directory)?;
         let runs = self.runs();
         if !resume {
             let is_occupied = directory.join(COMPARISON).exists()

@@ -314,6 +314,11 @@ fn check_room(directory: &Path) -> Result<(), RunError> {
     if files::holds_results(directory) { Err(RunError::NoRun(directory.to_owned())) } else { Ok(()) }
 }
 
+/// An error if `directory`, which is to hold several runs, is one.
+pub(super) fn check_is_no_run(directory: &Path) -> Result<(), RunError> {
+    if directory.join(CONFIG).exists() { Err(RunError::InRun(directory.to_owned())) } else { Ok(()) }
+}
+
 /// The configuration of the run in `directory`, none where there is no run; an error if `config` would not continue it.
 pub fn check_config(config: &Config, directory: &Path) -> Result<Option<Config>, RunError> {
     let Some(found) = read_config(directory)? else { return Ok(None) };

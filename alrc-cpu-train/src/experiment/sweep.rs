@@ -57,8 +57,8 @@ pub fn share_threads(runs: Vec<GridRun>, jobs: usize) -> Vec<GridRun> {
     runs.into_iter().map(share).collect()
 }
 
-/// Carries out the runs, `jobs` at a time, each in the directory of its name below `directory`. Several processes may
-/// work on one directory.
+/// Carries out the runs, `jobs` at a time, each in the directory of its name below `directory`, which must not be a run
+/// itself. Several processes may work on one directory.
 pub fn sweep(
     runs: Vec<GridRun>,
     directory: &Path,
@@ -67,6 +67,7 @@ pub fn sweep(
     datasets: &Datasets,
     stop: &Stop,
 ) -> Result<Vec<Swept>, RunError> {
+    run::check_is_no_run(directory)?;
     let plan = Plan::new(&runs, directory, jobs);
     info!("{label}: {plan}");
     let overall = Overall::new(label, plan.finished, plan.images - plan.images_left, plan.images);

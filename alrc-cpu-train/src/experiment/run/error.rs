@@ -33,6 +33,11 @@ pub enum RunError {
         "invalid value '{0}' for '--out': it holds results, but not the config.toml of a run; choose another directory, or remove it"
     )]
     NoRun(PathBuf),
+    /// Several runs were to lie among the files of one.
+    #[error(
+        "invalid value '{0}' for '--out': it is a run, among whose files other runs have no place; choose another directory"
+    )]
+    InRun(PathBuf),
     /// Another process writes to the directory.
     #[error("invalid value '{0}' for '--out': another process is training there; wait for it, or stop it")]
     Locked(PathBuf),
@@ -108,6 +113,7 @@ impl RunError {
             | Self::Init(_)
             | Self::Occupied(_)
             | Self::NoRun(_)
+            | Self::InRun(_)
             | Self::Locked(_)
             | Self::OtherRun { .. }
             | Self::OtherData { .. }

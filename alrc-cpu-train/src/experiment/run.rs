@@ -17,7 +17,7 @@ use crate::comm::{Communicator, Single, agreement};
 use crate::config::Config;
 use crate::data::Dataset;
 use crate::data::cifar10::DataError;
-use crate::files::DirectoryLock;
+use crate::files::{DirectoryLock, sync_directory};
 use crate::record::events::EventWriter;
 use crate::record::files::{self, CHECKPOINTS, CONFIG, EVENTS, LOSSES, SAMPLES, SUMMARY};
 use crate::record::losses::LossWriter;
@@ -141,6 +141,8 @@ impl Run {
             good: None,
             _lock: lock,
         };
+        // No checkpoint may outlive a power cut that takes the names of these files.
+        sync_directory(directory).map_err(unwritable(directory))?;
         let statistics = Statistics::new(&trainer.config, Counters::default());
         Ok(Self::new(trainer, statistics, Some(files)))
     }

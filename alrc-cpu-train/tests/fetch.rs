@@ -62,8 +62,11 @@ fn data_are_fetched_verified_and_trained_on() {
     assert_eq!(images, [60, 60, 20]);
     run(directory.path(), &["--data", "data", "--out", "out"]).assert().success();
 
-    // A second time there is nothing to do.
-    fetch(directory.path(), &archive, &[&server.url]).assert().success();
+    // A second time there is nothing to do; what is there is told all the same.
+    let mut again = fetch(directory.path(), &archive, &[&server.url]);
+    let output = again.arg("--json").output().unwrap();
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(output.status.success() && told == verified, "{told}");
     assert_eq!(server.ranges().len(), 1);
 }
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Command};
 use clap_complete::Shell;
+use serde_json::json;
 
 use super::options::directory;
 use super::{Failure, print};
@@ -20,6 +21,9 @@ use crate::experiment::run::RunError;
 pub(super) struct Completions {
     /// The shell
     shell: Shell,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
 }
 
 impl Completions {
@@ -27,7 +31,13 @@ impl Completions {
         let name = program.get_name().to_owned();
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut program, name, &mut script);
-        print(&script)?;
+        if self.json {
+            let document =
+                json!({ "shell": self.shell.to_string(), "script": String::from_utf8_lossy(&script) });
+            say!("{}", serde_json::to_string_pretty(&document)?)?;
+        } else {
+            print(&script)?;
+        }
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -41,6 +51,9 @@ pub(super) struct Man {
     /// Directory for the pages, created if absent [default: none, one page is printed]
     #[arg(long, value_name = "DIR", value_parser = directory())]
     out: Option<PathBuf>,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
 }
 
 impl Man {
@@ -50,12 +63,20 @@ impl Man {
         if let Some(out) = self.out {
             std::fs::create_dir_all(&out)
                 .and_then(|()| clap_mangen::generate_to(program, &out))
-                .map_err(|source| RunError::Unwritable { path: out, source })?;
+                .map_err(|source| RunError::Unwritable { path: out.clone(), source })?;
+            if self.json {
+                say!("{}", serde_json::to_string_pretty(&json!({ "directory": out }))?)?;
+            }
             return Ok(ExitCode::SUCCESS);
         }
         let mut page = Vec::new();
         clap_mangen::Man::new(program).render(&mut page).map_err(Failure::Print)?;
-        print(&page)?;
+        if self.json {
+            let document = json!({ "page": String::from_utf8_lossy(&page) });
+            say!("{}", serde_json::to_string_pretty(&document)?)?;
+        } else {
+            print(&page)?;
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

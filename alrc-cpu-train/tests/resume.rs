@@ -47,10 +47,25 @@ fn long_run(directory: &Path, out: &str) -> std::process::Command {
     command
 }
 
-/// The files that must not depend on interruptions.
-fn results(run: &Path) -> [Vec<u8>; 2] {
+/// What must not depend on interruptions: losses, the final checkpoint, and the events.
+fn results(run: &Path) -> ([Vec<u8>; 2], Vec<Vec<u8>>) {
     let newest = format!("checkpoints/step-{STEPS:0>8}.safetensors");
-    ["losses.csv", &newest].map(|file| fs::read(run.join(file)).unwrap())
+    (["losses.csv", &newest].map(|file| fs::read(run.join(file)).unwrap()), events(run))
+}
+
+/// TensorBoard's events without the time of day, which is the first field of each.
+fn events(run: &Path) -> Vec<Vec<u8>> {
+    const TIME: usize = 1 + size_of::<f64>();
+    let bytes = fs::read(run.join("events.out.tfevents.0.alrc-train")).unwrap();
+    let mut rest = &bytes[..];
+    let mut events = Vec::new();
+    while let Some((len, after)) = rest.split_first_chunk() {
+        // The length and the message have a checksum each.
+        let (message, after) = after[4..].split_at(u64::from_le_bytes(*len) as usize);
+        events.push(message[TIME..].to_vec());
+        rest = &after[4..];
+    }
+    events
 }
 
 /// Whether the process ended by itself within a time; else it is killed, as by a power cut.
@@ -76,6 +91,7 @@ fn a_killed_run_continues_to_the_same_bits() {
     assert!(long_run(directory.path(), "undisturbed").status().unwrap().success());
     let whole = start.elapsed();
     let expected = results(&directory.path().join("undisturbed"));
+    assert_eq!(expected.1.len(), 1 + 40 + 1, "the version, the steps, and a picture");
 
     let mut random = Random::new(1, Purpose::Order, 0);
     let (mut kills, mut runs) = (0, 0);
@@ -387,39 +403,89 @@ fn a_directory_that_cannot_be_written_is_named() {
     );
 }
 
+/// A small disk, mounted at a directory for as long as this lives.
+#[cfg(target_os = "linux")]
+struct Disk(PathBuf);
+
+#[cfg(target_os = "linux")]
+impl Disk {
+    /// None, and a word about `test`, where nothing can be mounted.
+    fn new(path: PathBuf, options: &str, test: &str) -> Option<Self> {
+        fs::create_dir(&path).unwrap();
+        if !mount(&path, options) {
+            eprintln!("SKIPPED {test}: cannot mount a small disk (needs root)");
+            return None;
+        }
+        Some(Self(path))
+    }
+
+    /// Has it mounted with other options.
+    fn remount(&self, option: &str) {
+        assert!(mount(&self.0, &format!("remount,{option}")));
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn mount(path: &Path, options: &str) -> bool {
+    let mut command = std::process::Command::new("mount");
+    let output = command.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(path).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let unmounted = std::process::Command::new("umount").arg(&self.0).status();
+        assert!(std::thread::panicking() || unmounted.is_ok_and(|status| status.success()));
+    }
+}
+
+/// Asserts that two runs of 60 steps have the same losses and the same final checkpoint.
+#[cfg(target_os = "linux")]
+fn assert_same_sixty_steps(a: &Path, b: &Path) {
+    for file in ["losses.csv", "checkpoints/step-00000060.safetensors"] {
+        assert!(fs::read(a.join(file)).unwrap() == fs::read(b.join(file)).unwrap(), "{file}");
+    }
+}
+
 /// The disk fills up during the run; with room again, the run goes on to the same result.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_loses_nothing() {
     let directory = directory();
     write_data(directory.path(), "data", 5);
-    let small = directory.path().join("small");
-    fs::create_dir(&small).unwrap();
-    let mount = |options: &str| {
-        let command = std::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
-            .arg(&small)
-            .output();
-        command.is_ok_and(|output| output.status.success())
-    };
-    if !mount("size=96k") {
-        eprintln!("SKIPPED a_full_disk_loses_nothing: cannot mount a small disk (needs root)");
-        return;
-    }
+    let at = |name: &str| directory.path().join(name);
+    let Some(disk) = Disk::new(at("small"), "size=96k", "a_full_disk_loses_nothing") else { return };
     let options = ["--data", "data", "--steps", "60", "--checkpoint-every", "1", "--keep", "100"];
     run(directory.path(), &[&options[..], &["--out", "whole"]].concat()).assert().success();
-    let full = run(directory.path(), &[&options[..], &["--out", "small/out"]].concat()).output().unwrap();
-    let enlarged = mount("remount,size=8m");
-    let resumed = alrc_train(directory.path(), &["run", "--resume", "--out", "small/out"]).output().unwrap();
-    let read = |run: &str, file: &str| fs::read(directory.path().join(run).join(file)).unwrap_or_default();
-    let same = ["losses.csv", "checkpoints/step-00000060.safetensors"]
-        .map(|file| read("whole", file) == read("small/out", file));
-    let unmounted = std::process::Command::new("umount").arg(&small).status().unwrap();
-    let message = String::from_utf8_lossy(&full.stderr);
-    assert!(full.status.code() == Some(1) && message.contains("cannot write"), "{message}");
-    assert!(enlarged && resumed.status.success(), "{}", String::from_utf8_lossy(&resumed.stderr));
-    assert_eq!(same, [true, true]);
-    assert!(unmounted.success());
+    let full = run(directory.path(), &[&options[..], &["--out", "small/out"]].concat());
+    assert_fails(full, 1, &["cannot write", "small/out"]);
+    disk.remount("size=8m");
+    alrc_train(directory.path(), &["run", "--resume", "--out", "small/out"]).assert().success();
+    assert_same_sixty_steps(&at("whole"), &at("small/out"));
+}
+
+/// A run that cannot go on because its directory cannot be written is not touched, and goes on once it can be.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_read_only_directory_loses_nothing() {
+    let directory = directory();
+    write_data(directory.path(), "data", 5);
+    let at = |name: &str| directory.path().join(name);
+    let Some(disk) = Disk::new(at("small"), "size=8m", "a_read_only_directory_loses_nothing") else { return };
+    run(directory.path(), &["--data", "data", "--steps", "60", "--out", "whole"]).assert().success();
+    run(directory.path(), &["--data", "data", "--out", "small/out"]).assert().success();
+    let before = files(&at("small/out"));
+    disk.remount("ro");
+    let resume = || alrc_train(directory.path(), &["run", "--resume", "--out", "small/out", "--steps", "60"]);
+    assert_fails(resume(), 1, &["cannot write small/out", "Read-only"]);
+    assert_fails(run(directory.path(), &["--out", "small/new"]), 1, &["cannot write small/new", "Read-only"]);
+    // With nothing left to do nothing need be written.
+    alrc_train(directory.path(), &["run", "--resume", "--out", "small/out"]).assert().success();
+    assert!(files(&at("small/out")) == before);
+    disk.remount("rw");
+    resume().assert().success();
+    assert_same_sixty_steps(&at("whole"), &at("small/out"));
 }
 
 /// A thousand checkpoints with one damaged byte each: none gives another state.

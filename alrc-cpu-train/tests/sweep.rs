@@ -7,13 +7,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::time::Instant;
 
 use alrc_cpu_train::config::Config;
 use alrc_cpu_train::experiment::grid::{Grid, PUBLISHED};
 use alrc_cpu_train::experiment::sweep::shard;
 use alrc_cpu_train::random::{Purpose, Random};
 use program::{alrc_train, assert_refused, directory, write_data};
+
+/// How often a sweep is killed in the middle.
+const KILLS: u32 = 5;
 
 /// Eight small runs.
 const GRID: &str = r#"
@@ -70,36 +73,52 @@ fn shards_are_a_partition() {
     }
 }
 
-/// Two processes at a time, each with one shard, killed again and again, do what one undisturbed process does.
+/// Two processes at a time, each with one shard, killed while they are at work and restarted, do what one undisturbed
+/// process does.
 #[test]
 fn a_disturbed_sweep_equals_an_undisturbed_one() {
     let directory = grid_directory();
+    let start = Instant::now();
     alrc_train(directory.path(), &["sweep", "grid.toml", "--out", "whole"]).assert().success();
+    let whole = start.elapsed();
     let expected = results(&directory.path().join("whole"));
     assert_eq!(expected.len(), 8);
 
-    let spawn = |shard: &str| -> Child {
+    let spawn = |out: &str, shard: &str| -> Child {
         std::process::Command::new(assert_cmd::cargo::cargo_bin!("alrc-train"))
             .current_dir(directory.path())
-            .args(["sweep", "grid.toml", "--out", "parts", "--jobs", "2", "--shard", shard])
+            .args(["sweep", "grid.toml", "--out", out, "--jobs", "2", "--shard", shard])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap()
     };
     let mut random = Random::new(3, Purpose::Order, 0);
-    for _ in 0..5 {
-        let children = [spawn("1/2"), spawn("2/2")];
-        std::thread::sleep(Duration::from_secs_f32(random.between(0.05, 0.4)));
-        for mut child in children {
-            child.kill().unwrap();
-            child.wait().unwrap();
+    // Sweeps that are at their end too early are right all the same, and followed by another one.
+    for sweep in 0.. {
+        let out = format!("parts-{sweep}");
+        let mut kills = 0;
+        while kills < KILLS {
+            let mut children = [spawn(&out, "1/2"), spawn(&out, "2/2")];
+            std::thread::sleep(whole.mul_f32(random.between(0.0, 0.2)));
+            let ended = children.each_mut().map(|child| child.try_wait().unwrap().is_some());
+            for mut child in children {
+                child.kill().unwrap();
+                child.wait().unwrap();
+            }
+            if ended == [true, true] {
+                break;
+            }
+            kills += 1;
+        }
+        for mut child in [spawn(&out, "1/2"), spawn(&out, "2/2")] {
+            assert!(child.wait().unwrap().success());
+        }
+        assert!(results(&directory.path().join(out)) == expected, "after {kills} kills");
+        if kills == KILLS {
+            return;
         }
     }
-    for mut child in [spawn("1/2"), spawn("2/2")] {
-        assert!(child.wait().unwrap().success());
-    }
-    assert!(results(&directory.path().join("parts")) == expected);
 }
 
 #[test]

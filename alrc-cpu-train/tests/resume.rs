@@ -192,7 +192,7 @@ fn a_run_without_a_good_checkpoint_is_left_alone() {
     assert_refused(
         alrc_train(directory.path(), &["run", "--resume", "--out", "out"]),
         &directory.path().join("out/checkpoints"),
-        &["no checkpoint", "nothing was changed"],
+        &["no checkpoint", "nothing was changed", "remove its directory"],
     );
     assert!(fs::read(directory.path().join("out/losses.csv")).unwrap() == losses);
 }

@@ -75,7 +75,8 @@ pub enum RunError {
     },
     /// There are checkpoints, but none from which the run could go on.
     #[error(
-        "no checkpoint in {0} can be used (see above); nothing was changed: choose another --out to start anew"
+        "no checkpoint in {0} can be used (see above); nothing was changed: to begin this run anew, remove its directory, \
+         or choose another --out"
     )]
     NoGoodCheckpoint(PathBuf),
     /// A file cannot be written.

@@ -350,7 +350,7 @@ fn page_and_table_show_the_same_figures() {
         let tag = if column == 0 { "<th scope=\"row\">" } else { "<td>" };
         assert!(page.contains(&format!("{tag}{cell}<")), "{name}: {cell}");
     }
-    for (column, sign) in details.into_iter().zip(["± ", ""]) {
+    for (column, sign) in details.into_iter().zip(["±\u{a0}", ""]) {
         let cell = figures[3][column].replace('-', "−");
         assert!(page.contains(&format!("<small>{sign}{cell}</small>")), "{cell}");
     }

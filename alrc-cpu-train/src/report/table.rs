@@ -54,7 +54,7 @@ pub const COLUMNS: [Column; 7] = [
         cell: |group| Some(number(group.sample.mean)),
         detail: Some(Detail {
             heading: "std. dev.",
-            sign: "± ",
+            sign: "±\u{a0}",
             cell: |group| group.sample.std_dev.map(number),
         }),
     },

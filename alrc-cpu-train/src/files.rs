@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use same_file::Handle;
+use tracing::warn;
 
 /// Name of the file whose lock tells that a process is writing to a directory.
 const LOCK: &str = ".lock";
@@ -116,11 +117,21 @@ impl DirectoryLock {
     /// Locks an existing directory; none if another process holds it.
     pub fn acquire(directory: &Path) -> io::Result<Option<Self>> {
         let file = File::options().write(true).create(true).truncate(false).open(directory.join(LOCK))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self { _file: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
+        Ok(try_lock(&file, directory)?.then_some(Self { _file: file }))
+    }
+}
+
+/// Locks a file, so that this process alone works on `what`; false if another one holds the lock. On a file system
+/// without locks that is left to the user, who is told.
+pub fn try_lock(file: &File, what: &Path) -> io::Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+            warn!("{}: its file system has no locks; let no other process work there", what.display());
+            Ok(true)
         }
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 

@@ -269,6 +269,29 @@ fn two_processes_do_not_share_a_run() {
     resume().assert().success();
 }
 
+/// Some clusters mount their file systems without locks. A library that stands in for the system's call shows it.
+#[cfg(target_os = "linux")]
+#[test]
+fn runs_go_on_without_locks() {
+    let directory = directory();
+    let at = |name: &str| directory.path().join(name);
+    fs::write(at("flock.c"), "#include <errno.h>\nint flock(int f, int o) { errno = ENOSYS; return -1; }")
+        .unwrap();
+    let compile = std::process::Command::new("cc")
+        .args(["-shared", "-fPIC", "-o", "flock.so", "flock.c"])
+        .current_dir(directory.path())
+        .status();
+    if !compile.is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED runs_go_on_without_locks: no C compiler");
+        return;
+    }
+    let output = run(directory.path(), &["--out", "out"]).env("LD_PRELOAD", at("flock.so")).output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{message}");
+    assert_eq!(message.matches("no locks").count(), 1, "{message}");
+    assert!(at("out/summary.json").exists());
+}
+
 /// A pipe without content: whoever reads it waits for the test.
 #[cfg(unix)]
 fn pipe(path: &Path) {

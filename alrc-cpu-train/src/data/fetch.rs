@@ -3,7 +3,7 @@
 //!
 //! Beside the directory `NAME` lies, until all is done, `NAME.partial`, the archive as far as it has come.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use ureq::http::Uri;
 use super::download::{Client, Failure};
 use super::unpack::{UnpackError, unpack};
 use super::verify::{ArchiveId, Evidence, Verified, checksum, hexadecimal, verify};
-use crate::files::beside;
+use crate::files::{beside, try_lock};
 
 /// Where the binary version of CIFAR-10 is published.
 pub const URL: &str = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz";
@@ -87,10 +87,8 @@ pub fn fetch(
     let path = beside(directory, ".partial");
     let unwritable = |source| FetchError::Unwritable { path: path.clone(), source };
     let mut file = open(&path).map_err(unwritable)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(FetchError::Locked(path)),
-        Err(TryLockError::Error(source)) => return Err(unwritable(source)),
+    if !try_lock(&file, &path).map_err(unwritable)? {
+        return Err(FetchError::Locked(path));
     }
     // Another process may have ended in between.
     if let Some(verified) = existing(directory)? {

@@ -196,6 +196,13 @@ fn ranks_that_differ_are_refused() {
     };
     refuse_second(&["--width", "6"], &["--width 6", "--width 4"]);
     refuse_second(&["--steps", "6"], &["--steps 6", "--steps 5"]);
+    refuse_second(&["--resume"], &["continues its run (--resume)", "rank 0 begins a run (no --resume)"]);
+    refuse(
+        ranks(path, &[(1, &with(&["--resume"])), (2, out)]),
+        path,
+        2,
+        &["rank 1: begins", "so does rank 2"],
+    );
     refuse_second(&["--data", "absent"], &["cannot read absent"]);
     refuse_second(&["--data", "other"], &["21 images", "20 images", "CRC-32"]);
     // Rank 0 is no better than the others.

@@ -116,6 +116,12 @@ impl Run {
         agreement::compare(ranks, env!("CARGO_PKG_VERSION"), |its, first| {
             format!("is alrc-train {its}, rank 0 is {first}; use the same on every rank")
         })?;
+        // What follows depends on it: ranks that differ in this would wait for each other for ever.
+        let beginning =
+            if self.resume { "continues its run (--resume)" } else { "begins a run (no --resume)" };
+        agreement::compare(ranks, beginning, |its, first| {
+            format!("{its}, rank 0 {first}; start every rank with the same options")
+        })?;
         let config = self.config(ranks)?;
         if let Some(summary) = self.finished(ranks, &config)? {
             return Ok((summary, config));

@@ -6,7 +6,7 @@ mod program;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -215,20 +215,28 @@ fn ranks_that_differ_are_refused() {
     let parts = ["invalid value 'wgpu' for '--backend'", "of 3 processes", "--backend cpu"];
     refuse(ranks(path, &[(3, &with(&["--backend", "wgpu"]))]), path, 2, &parts);
 
+    let (newer, version) = newer(path);
     let program = assert_cmd::cargo::cargo_bin!("alrc-train");
+    let parts = ["rank 1", &format!("is alrc-train {version}, rank 0 is {}", env!("CARGO_PKG_VERSION"))];
+    refuse(ranks_of(path, &[(1, program, out), (1, &newer, out)]), path, 2, &parts);
+}
+
+/// A copy of the program that takes itself for another version, and that version.
+fn newer(directory: &Path) -> (PathBuf, String) {
+    let newer = directory.join("newer-alrc-train");
+    // Without symbols it is a sixth as large. `strip` is beside the linker.
+    let program = assert_cmd::cargo::cargo_bin!("alrc-train");
+    assert!(Command::new("strip").arg("-o").args([&newer, program]).status().unwrap().success());
     let version = env!("CARGO_PKG_VERSION").as_bytes();
     let other_version = [&version[..version.len() - 1], b"9"].concat();
-    let mut bytes = fs::read(program).unwrap();
-    let places: Vec<_> =
-        (0..bytes.len() - version.len()).filter(|&at| bytes[at..].starts_with(version)).collect();
-    places.iter().for_each(|&at| bytes[at..at + version.len()].copy_from_slice(&other_version));
-    let newer = path.join("newer-alrc-train");
-    fs::copy(program, &newer).unwrap();
+    let mut bytes = fs::read(&newer).unwrap();
+    for at in 0..bytes.len() - version.len() {
+        if bytes[at..].starts_with(version) {
+            bytes[at..at + version.len()].copy_from_slice(&other_version);
+        }
+    }
     fs::write(&newer, bytes).unwrap();
-    let other_version = String::from_utf8(other_version).unwrap();
-    let parts =
-        ["rank 1", &format!("is alrc-train {other_version}, rank 0 is {}", env!("CARGO_PKG_VERSION"))];
-    refuse(ranks_of(path, &[(1, program, out), (1, &newer, out)]), path, 2, &parts);
+    (newer, String::from_utf8(other_version).unwrap())
 }
 
 /// A run of three ranks that would go on for long.

@@ -196,6 +196,8 @@ fn ranks_that_differ_are_refused() {
     };
     refuse_second(&["--width", "6"], &["--width 6", "--width 4"]);
     refuse_second(&["--steps", "6"], &["--steps 6", "--steps 5"]);
+    refuse_second(&["--wdth", "6"], &["unexpected argument '--wdth'", "'--width'"]);
+    refuse_second(&["--steps", "many"], &["invalid value 'many' for '--steps"]);
     refuse_second(&["--resume"], &["continues its run (--resume)", "rank 0 begins a run (no --resume)"]);
     refuse(
         ranks(path, &[(1, &with(&["--resume"])), (2, out)]),

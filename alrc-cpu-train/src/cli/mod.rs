@@ -142,7 +142,10 @@ fn command() -> clap::Command {
 
 /// Runs the command that the arguments name; prints errors.
 pub fn main() -> ExitCode {
-    let cli = Cli::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
+    let cli = match command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) => return ranks::refuse(&error).unwrap_or_else(|| error.exit()),
+    };
     let phases = Phases::default();
     tracing_subscriber::registry()
         .with(cli.log_level)

@@ -3,7 +3,36 @@
 use std::process::ExitCode;
 
 use super::Failure;
-use crate::comm::{Communicator, agreement};
+use crate::comm::{Communicator, Transport, agreement};
+
+/// What ranks that train do together first: an error on all unless they are of one version, and each understands its
+/// arguments.
+pub(super) fn meet(ranks: &dyn Communicator, arguments: Result<(), Failure>) -> Result<(), Failure> {
+    agreement::compare(ranks, env!("CARGO_PKG_VERSION"), |its, first| {
+        format!("is alrc-train {its}, rank 0 is {first}; use the same on every rank")
+    })?;
+    agree(ranks, arguments)
+}
+
+/// Where the arguments that are not understood are those of one of several ranks: fails together with the others, which
+/// would wait without end for one that leaves before they have met.
+pub(super) fn refuse(error: &clap::Error) -> Option<ExitCode> {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let is_rank = arguments.windows(2).any(|pair| pair == ["--comm", "mpi"])
+        || arguments.iter().any(|argument| argument == "--comm=mpi");
+    if !is_rank || !error.use_stderr() {
+        return None;
+    }
+    let communicator = Transport::Mpi.start().ok()?;
+    if communicator.size() == 1 {
+        communicator.leave();
+        return None;
+    }
+    let message = error.to_string();
+    let message = message.strip_prefix("error: ").unwrap_or(&message).trim_end();
+    let failure = meet(&*communicator, Err(Failure::Usage(message.to_owned()))).err()?;
+    Some(end(&failure, &*communicator))
+}
 
 /// Returns the result if all ranks have one; else every rank returns the first failure of any.
 pub(super) fn agree<T>(ranks: &dyn Communicator, result: Result<T, Failure>) -> Result<T, Failure> {

@@ -8,7 +8,7 @@ use clap::Args;
 use tracing::{error_span, info, warn};
 
 use super::options::{Options, Output};
-use super::ranks::agree;
+use super::ranks::{agree, meet};
 use super::{Failure, counted, stop_on_signal, stopped};
 use crate::comm::{Communicator, Transport, agreement};
 use crate::config::{self, Config, Switch};
@@ -113,9 +113,7 @@ impl Run {
         stop: &Stop,
     ) -> Result<(Summary, Config), Failure> {
         let ranks = &**communicator;
-        agreement::compare(ranks, env!("CARGO_PKG_VERSION"), |its, first| {
-            format!("is alrc-train {its}, rank 0 is {first}; use the same on every rank")
-        })?;
+        meet(ranks, Ok(()))?;
         // What follows depends on it: ranks that differ in this would wait for each other for ever.
         let beginning =
             if self.resume { "continues its run (--resume)" } else { "begins a run (no --resume)" };

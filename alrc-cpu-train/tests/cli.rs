@@ -91,6 +91,15 @@ fn a_backend_that_was_not_built_is_refused() {
     assert_refused(command, directory.path(), &["--backend", "feature `wgpu`", "--features wgpu"]);
 }
 
+#[test]
+#[cfg(not(feature = "mpi"))]
+fn mpi_that_was_not_built_is_refused() {
+    let directory = directory();
+    let parts = ["invalid value 'mpi' for '--comm'", "built without MPI", "`--features mpi`"];
+    assert_refused(run(directory.path(), &["--comm", "mpi", "--out", "out"]), directory.path(), &parts);
+    run(directory.path(), &["--comm", "single", "--out", "out"]).assert().success();
+}
+
 /// During the warm-up nothing is clipped, whatever the threshold.
 #[test]
 fn a_warm_up_passes_unclipped() {

@@ -61,23 +61,36 @@ fn difference(a: &[StepRecord], b: &[StepRecord]) -> f64 {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
-    /// Any number of ranks trains like one, also where the batch does not divide by them or is smaller; overlap
-    /// changes no bit.
+    /// Any number of ranks trains like one, also where the batch does not divide by them.
     #[test]
     fn ranks_train_like_one(size in 1_usize..6, batch_size in 1_usize..24, sgd: bool) {
-        let trainer = || {
-            let optimizer = if sgd { OptimizerKind::Sgd } else { OptimizerKind::Adam };
-            let config = Config { width: 4, batch_size, optimizer, decay: 0.9, ..Config::default() };
-            Trainer::new(config, Dataset { records: (0..50).map(textured).collect() })
-        };
-        let alone = train(trainer(), 3);
-        let together = train_on_ranks(size, true, 3, trainer);
-        prop_assert!(difference(&together.0, &alone.0) < 1e-5);
-        if size == 1 {
-            prop_assert!(together == alone);
-        }
-        prop_assert!(train_on_ranks(size, false, 3, trainer) == together);
+        check_ranks_train_like_one(size, batch_size, sgd);
     }
+}
+
+/// Ranks without an image do what the others do, but for the images.
+#[test]
+fn more_ranks_than_images_train_like_one() {
+    for (size, batch_size) in [(2, 1), (5, 1), (5, 4)] {
+        check_ranks_train_like_one(size, batch_size, size == 2);
+    }
+}
+
+/// Also asserts that overlap changes no bit.
+#[track_caller]
+fn check_ranks_train_like_one(size: usize, batch_size: usize, sgd: bool) {
+    let trainer = || {
+        let optimizer = if sgd { OptimizerKind::Sgd } else { OptimizerKind::Adam };
+        let config = Config { width: 4, batch_size, optimizer, decay: 0.9, ..Config::default() };
+        Trainer::new(config, Dataset { records: (0..50).map(textured).collect() })
+    };
+    let alone = train(trainer(), 3);
+    let together = train_on_ranks(size, true, 3, trainer);
+    assert!(difference(&together.0, &alone.0) < 1e-5);
+    if size == 1 {
+        assert!(together == alone);
+    }
+    assert!(train_on_ranks(size, false, 3, trainer) == together);
 }
 
 proptest! {

@@ -41,6 +41,10 @@ const FINALIZE: Duration = Duration::from_secs(3);
 /// Time for the launcher to forward a message.
 const FORWARDING: Duration = Duration::from_millis(200);
 
+/// Time for MPI to end the processes. Where this machine is cut off, that of MPICH waits for the launcher's answer
+/// without end.
+const ABORT: Duration = Duration::from_secs(1);
+
 /// The connection to the MPI thread.
 #[derive(Debug)]
 pub(super) struct Mpi {
@@ -183,6 +187,10 @@ fn serve(jobs: &Receiver<Job>, answers: Sender<Answer>, place: &Sender<(usize, u
 fn abort(world: &SimpleCommunicator, status: u8) -> ! {
     // Launchers drop what they have not yet forwarded when they hear of it: first the user shall read why.
     thread::sleep(FORWARDING);
+    thread::spawn(move || {
+        thread::sleep(ABORT);
+        process::exit(status.into());
+    });
     world.abort(status.into())
 }
 

@@ -326,7 +326,7 @@ fn a_killed_rank_stops_all() {
         let out = format!("killed-{rank}");
         let mut run = Running::start(directory.path(), &out);
         run.signal("-KILL", rank);
-        // The launcher says which process it was; the ranks have said whose that is.
+        // Which process it was is for the launcher to say.
         let (status, _) = run.stopped();
         assert_ne!(status, Some(0));
         assert_resumes(directory.path(), &out);

@@ -20,7 +20,7 @@ use ::mpi::environment;
 use ::mpi::request::{Request, Scope, scope};
 use ::mpi::topology::SimpleCommunicator;
 use ::mpi::traits::{Communicator as _, CommunicatorCollectives as _};
-use tracing::info;
+use tracing::{info, warn};
 
 use self::watch::Watch;
 use super::{Communicator, TransportError};
@@ -33,6 +33,9 @@ const IDLE_LOOK: Duration = Duration::from_micros(500);
 
 /// Most bytes of a rank that are gathered at once, 4 MiB: beside them the time of a message is nothing.
 const PIECE: usize = 1 << 22;
+
+/// Time after which the user is told that not all ranks have come.
+const MEETING: Duration = Duration::from_secs(20);
 
 /// Time for MPI to come to its end, once all ranks have left. That of MPICH 4.0 waits for ever now and then over TCP: a
 /// rank that has ended its transport no longer answers the others'.
@@ -85,7 +88,15 @@ impl Mpi {
         let (answer_sender, answers) = mpsc::channel();
         let (place_sender, place) = mpsc::channel();
         thread::spawn(move || serve(&job_receiver, answer_sender, &place_sender));
-        let (rank, size) = place.recv().map_err(|_| TransportError::Unusable)?;
+        let (rank, size) = loop {
+            match place.recv_timeout(MEETING) {
+                Ok(place) => break place,
+                Err(RecvTimeoutError::Disconnected) => return Err(TransportError::Unusable),
+                Err(RecvTimeoutError::Timeout) => {
+                    warn!("still waiting for the other ranks: is each started as 'run --comm mpi'?");
+                }
+            }
+        };
         Ok(Self { rank, size, jobs, answers: Mutex::new(answers), free: Mutex::default() })
     }
 

@@ -19,7 +19,7 @@ use super::{LOOK, abort};
 const BEAT: Duration = Duration::from_secs(1);
 
 /// A rank that has been silent for so long is lost.
-const SILENCE: Duration = Duration::from_secs(7);
+const SILENCE: Duration = Duration::from_secs(6);
 
 /// Tag of the messages.
 const TAG: Tag = 1;

@@ -13,6 +13,10 @@ use super::axis::Axis;
 /// The only font: a part of DejaVu Sans, whose licence lies beside it.
 static FONT: &[u8] = include_bytes!("DejaVuSans-subset.ttf");
 
+/// Pixels of a PNG file for each pixel of the figure: letters and lines lie on whole pixels there, and look it if those
+/// are large.
+const PNG_SCALE: u32 = 2;
+
 /// Pixels around a panel.
 const MARGIN: i32 = 10;
 
@@ -107,7 +111,7 @@ impl Figure {
     pub fn svg(&self) -> Result<String, PlotError> {
         register();
         let mut text = String::new();
-        self.draw(SVGBackend::with_string(&mut text, self.size()).into_drawing_area())?;
+        self.draw(SVGBackend::with_string(&mut text, self.size()).into_drawing_area(), 1)?;
         Ok(text)
     }
 
@@ -115,8 +119,9 @@ impl Figure {
     pub fn png(&self) -> Result<Vec<u8>, PlotError> {
         register();
         let (width, height) = self.size();
+        let (width, height) = (PNG_SCALE * width, PNG_SCALE * height);
         let mut pixels = vec![0; (3 * width * height) as usize];
-        self.draw(BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area())?;
+        self.draw(BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area(), PNG_SCALE)?;
         let mut bytes = Vec::new();
         PngEncoder::new(&mut bytes)
             .write_image(&pixels, width, height, ExtendedColorType::Rgb8)
@@ -132,10 +137,10 @@ impl Figure {
         (self.panel_size.0 * self.columns as u32, self.panel_size.1 * self.rows() as u32)
     }
 
-    fn draw<B: DrawingBackend>(&self, area: DrawingArea<B, Shift>) -> Result<(), PlotError> {
+    fn draw<B: DrawingBackend>(&self, area: DrawingArea<B, Shift>, scale: u32) -> Result<(), PlotError> {
         area.fill(&WHITE).map_err(PlotError::new)?;
         for (area, panel) in area.split_evenly((self.rows(), self.columns)).iter().zip(&self.panels) {
-            panel.draw(area)?;
+            panel.draw(area, scale)?;
         }
         area.present().map_err(PlotError::new)
     }
@@ -150,29 +155,33 @@ fn register() {
 }
 
 impl Panel {
-    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), PlotError> {
-        let area = area.margin(MARGIN, MARGIN, MARGIN, 0);
-        let mut area = area.titled(&self.title, ("sans-serif", 18)).map_err(PlotError::new)?;
+    /// `scale`: pixels for each pixel of the figure.
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>, scale: u32) -> Result<(), PlotError> {
+        let pixels = |size: i32| size * scale as i32;
+        let margin = pixels(MARGIN);
+        let area = area.margin(margin, margin, margin, 0);
+        let mut area = area.titled(&self.title, ("sans-serif", pixels(18))).map_err(PlotError::new)?;
         if let Content::Lines(lines) = &self.content
             && lines.iter().any(|line| line.label.is_some())
         {
-            let (legend, below) = area.split_vertically(LEGEND_HEIGHT);
-            draw_legend(&legend, lines)?;
+            let (legend, below) = area.split_vertically(pixels(LEGEND_HEIGHT));
+            draw_legend(&legend, lines, scale)?;
             area = below;
         }
         let mut chart = ChartBuilder::on(&area)
             // Half a label stands out.
-            .margin_right(28)
-            .x_label_area_size(40)
-            .y_label_area_size(ORDINATE_WIDTH)
+            .margin_right(pixels(28))
+            .x_label_area_size(pixels(40))
+            .y_label_area_size(pixels(ORDINATE_WIDTH))
             .build_cartesian_2d(0.0..self.end.max(1.0), self.axis)
             .map_err(PlotError::new)?;
         chart
             .configure_mesh()
             .max_light_lines(0)
-            .bold_line_style(BLACK.mix(0.1))
-            .axis_style(BLACK.mix(0.6))
-            .label_style(("sans-serif", 14))
+            .bold_line_style(BLACK.mix(0.1).stroke_width(scale))
+            .axis_style(BLACK.mix(0.6).stroke_width(scale))
+            .label_style(("sans-serif", pixels(14)))
+            .set_all_tick_mark_size(pixels(5))
             .x_labels(5)
             .x_label_formatter(&|value| step_label(*value))
             .x_desc(&self.names.0)
@@ -191,7 +200,11 @@ impl Panel {
             }
             Content::Lines(lines) => {
                 for line in lines {
-                    let series = LineSeries::new(line.points.iter().copied(), line.style());
+                    // Where wide stretches join, pixels have holes and spikes, unless each stretch is drawn alone.
+                    let is_apart = scale > 1 && !line.is_pale;
+                    let stretch = if is_apart { 2 } else { line.points.len() };
+                    let stretches = line.points.windows(stretch.max(1));
+                    let series = stretches.map(|points| PathElement::new(points, line.style(scale)));
                     chart.draw_series(series).map_err(PlotError::new)?;
                 }
             }
@@ -201,23 +214,31 @@ impl Panel {
 }
 
 impl Line {
-    fn style(&self) -> ShapeStyle {
-        if self.is_pale { self.color.rgb().mix(0.25).into() } else { self.color.rgb().stroke_width(2) }
+    fn style(&self, scale: u32) -> ShapeStyle {
+        let color = self.color.rgb();
+        // A hair of one pixel, the darker the thinner that is.
+        let pale = color.mix(0.25 * f64::from(scale).sqrt());
+        if self.is_pale { pale.into() } else { color.stroke_width(2 * scale) }
     }
 }
 
 /// Draws what the lines are called from left to right: beside the plot, where it hides nothing.
-fn draw_legend<B: DrawingBackend>(area: &DrawingArea<B, Shift>, lines: &[Line]) -> Result<(), PlotError> {
-    let font = ("sans-serif", 14).into_text_style(area);
-    let mut x = ORDINATE_WIDTH;
+fn draw_legend<B: DrawingBackend>(
+    area: &DrawingArea<B, Shift>,
+    lines: &[Line],
+    scale: u32,
+) -> Result<(), PlotError> {
+    let pixels = |size: i32| size * scale as i32;
+    let font = ("sans-serif", pixels(14)).into_text_style(area);
+    let mut x = pixels(ORDINATE_WIDTH);
     for line in lines {
         let Some(label) = &line.label else { continue };
-        let middle = LEGEND_HEIGHT / 2;
-        let sample = PathElement::new([(x, middle), (x + 20, middle)], line.style());
+        let middle = pixels(LEGEND_HEIGHT) / 2;
+        let sample = PathElement::new([(x, middle), (x + pixels(20), middle)], line.style(scale));
         area.draw(&sample).map_err(PlotError::new)?;
         let (width, height) = area.estimate_text_size(label, &font).map_err(PlotError::new)?;
-        area.draw_text(label, &font, (x + 26, middle - height as i32 / 2)).map_err(PlotError::new)?;
-        x += 26 + width as i32 + 24;
+        area.draw_text(label, &font, (x + pixels(26), middle - height as i32 / 2)).map_err(PlotError::new)?;
+        x += pixels(26 + 24) + width as i32;
     }
     Ok(())
 }

@@ -100,6 +100,27 @@ fn mpi_that_was_not_built_is_refused() {
     run(directory.path(), &["--comm", "single", "--out", "out"]).assert().success();
 }
 
+/// The advice is a command that can be pasted; and nothing happens in silence.
+#[test]
+fn a_run_in_which_nothing_was_clipped_says_why() {
+    let directory = directory();
+    let options = ["--num-stddev", "3", "--out", "my run"];
+    let told = |mut command: assert_cmd::Command| {
+        let output = command.output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let message = told(run(directory.path(), &[&options[..], &["--steps", "3"]].concat()));
+    for part in ["no loss came above the limit", "starts at 75", "alrc-train replay 'my run/losses.csv'"] {
+        assert!(message.contains(part), "no '{part}' in: {message}");
+    }
+    let fewer = ["run", "--resume", "--steps", "2", "--out", "my run"];
+    let message = told(alrc_train(directory.path(), &fewer));
+    assert!(message.contains("the run already has 3 steps, more than --steps 2"), "{message}");
+    let message = told(run(directory.path(), &["--num-stddev", "off", "--out", "off"]));
+    assert!(!message.contains("no loss"), "{message}");
+}
+
 /// During the warm-up nothing is clipped, whatever the threshold.
 #[test]
 fn a_warm_up_passes_unclipped() {

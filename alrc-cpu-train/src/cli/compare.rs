@@ -7,6 +7,7 @@ use clap::Args;
 
 use tracing::{info, warn};
 
+use super::clipping::{shell_word, why_nothing_was_clipped};
 use super::options::{Options, Output, whole};
 use super::{Failure, stop_on_signal, stopped};
 use crate::config::Config;
@@ -53,7 +54,7 @@ impl Compare {
             say!("curves: {}", directory.join("curves.png").display())?;
         }
         if stop.is_asked() {
-            info!("to go on: alrc-train compare --resume --out {}", directory.display());
+            info!("to go on: alrc-train compare --resume --out {}", shell_word(&directory));
             return Ok(stopped(&stop));
         }
         warn_if_nothing_clipped(&runs, &comparison.options, &directory);
@@ -87,25 +88,10 @@ fn warn_if_nothing_clipped(runs: &[Compared], options: &Config, directory: &Path
     if clipped.any(|run| run.summary.clipped_fraction > 0.0) {
         return;
     }
-    let Config { decay, .. } = options;
-    let n = options.num_stddev.unwrap_or_default();
-    let start = if options.warm_up > 0 {
-        format!("It followed the losses from step {} on (--warm-up)", options.warm_up)
-    } else {
-        let (mu1, mu2) = (options.mu1_start, options.mu2_start);
-        let limit = mu1 + n * (mu2 - mu1 * mu1).sqrt();
-        format!(
-            "It starts at {limit:.0} (--mu1-start {mu1}, --mu2-start {mu2}) and takes about {:.0} steps to come down to \
-             the losses (--decay {decay})",
-            1.0 / (1.0 - decay)
-        )
-    };
+    let losses = directory.join(format!("seed-{}-unclipped", options.seed)).join(LOSSES);
     warn!(
-        "no loss was clipped, so that both runs of each pair are the same: no loss came above the limit, the running \
-         mean plus {n} standard deviations. {start}. To see clipping, give more --steps, --mu1-start and --mu2-start \
-         that suit the losses (`alrc-train replay {} --num-stddev {n} --decay {decay}` suggests them) or --warm-up 20 \
-         instead of them, or a lower --num-stddev",
-        directory.join(format!("seed-{}-unclipped", options.seed)).join(LOSSES).display()
+        "no loss was clipped, so that both runs of each pair are the same: {}",
+        why_nothing_was_clipped(options, &losses)
     );
 }
 

@@ -7,6 +7,7 @@ macro_rules! say {
     };
 }
 
+mod clipping;
 mod compare;
 mod data;
 mod info;

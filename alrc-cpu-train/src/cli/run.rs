@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 use tracing::{error_span, info, warn};
 
+use super::clipping::{shell_word, why_nothing_was_clipped};
 use super::options::{Options, Output};
 use super::ranks::{agree, meet};
 use super::{Failure, counted, stop_on_signal, stopped};
@@ -14,6 +15,7 @@ use crate::comm::{Communicator, Transport, agreement};
 use crate::config::{self, Config, Switch};
 use crate::data::{self, Dataset};
 use crate::experiment::run::{self, Resumed, RunError};
+use crate::record::files::LOSSES;
 use crate::record::progress::Progress;
 use crate::record::summary::{Ending, Summary, last_steps};
 use crate::signal::Stop;
@@ -98,8 +100,19 @@ impl Run {
                 directory.display()
             )?;
         }
+        if summary.steps > config.steps {
+            warn!(
+                "the run already has {}, more than --steps {}",
+                counted(summary.steps, "step", "steps"),
+                config.steps
+            );
+        }
+        let is_clipping = config.num_stddev.is_some();
+        if summary.ending == Ending::Finished && is_clipping && summary.clipped_fraction == 0.0 {
+            info!("{}", why_nothing_was_clipped(config, &directory.join(LOSSES)));
+        }
         if summary.ending == Ending::Interrupted {
-            info!("to go on: alrc-train run --resume --out {}", directory.display());
+            info!("to go on: alrc-train run --resume --out {}", shell_word(directory));
         }
         Ok(())
     }

@@ -99,7 +99,7 @@ impl Progress {
         Self {
             label: label.to_owned(),
             steps,
-            bar: bar(label, first, steps, "{prefix} {wide_bar} {pos}/{len} {msg}"),
+            bar: bar(label, first, steps, "{prefix} {wide_bar} {pos}/{len}\n{msg}"),
             clock: Clock::start(),
             images: 0,
             steps_here: 0,
@@ -172,7 +172,7 @@ impl Overall {
     /// Shows how far a series of runs has come, of which `runs` have ended; `done` of its `images` images need no
     /// training any more.
     pub fn new(label: &str, runs: usize, done: u64, images: u64) -> Self {
-        let bar = bar(label, done, images, "{prefix} {wide_bar} {percent}% {msg}");
+        let bar = bar(label, done, images, "{prefix} {wide_bar} {percent}%\n{msg}");
         let state = OverallState { clock: None, trained: 0, done, images, runs };
         Self { label: label.to_owned(), bar, state: Mutex::new(state) }
     }

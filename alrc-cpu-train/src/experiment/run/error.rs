@@ -42,9 +42,7 @@ pub enum RunError {
     #[error("invalid value '{0}' for '--out': another process is training there; wait for it, or stop it")]
     Locked(PathBuf),
     /// The directory holds a run, or a comparison, of another configuration.
-    #[error(
-        "{directory} was made with {made_with}, not {wanted}; leave that option out, or choose another --out"
-    )]
+    #[error("{directory} was made with {made_with}, not {wanted}; give the former, or choose another --out")]
     OtherRun {
         /// Which directory.
         directory: PathBuf,

@@ -154,6 +154,15 @@ def test_parameters_are_shown_as_they_are_given():
     )
 
 
+@pytest.mark.parametrize("loss", ["x", None, [1.0, 2.0]])
+def test_a_loss_that_is_no_number_is_refused(loss):
+    state = Alrc()
+    before = state.to_bytes()
+    with pytest.raises(TypeError, match=f"must be a number, not {type(loss).__name__}"):
+        state.step(loss)
+    assert state.to_bytes() == before
+
+
 def test_other_types_are_refused():
     with pytest.raises(TypeError, match="float16"):
         Alrc(dtype=np.float16)

@@ -1,6 +1,6 @@
 """The state machine: limits, then an update, step after step."""
 
-from ctypes import addressof, byref
+from ctypes import ArgumentError, addressof, byref
 from math import inf
 from typing import Any, Literal, NamedTuple
 
@@ -134,9 +134,15 @@ class Alrc:
 
         Returns:
             The loss within the limits, and the factor of its gradient; both 0 if the loss is NaN or infinite.
+
+        Raises:
+            TypeError: The loss is no number.
         """
         results = self._results
-        status = self._step(self._state_at, loss, self._clipped_at, self._scale_at)
+        try:
+            status = self._step(self._state_at, loss, self._clipped_at, self._scale_at)
+        except ArgumentError:
+            raise TypeError(f"a loss must be a number, not {type(loss).__name__}") from None
         if status:
             raise Error(status)
         return results[0], results[1]

@@ -262,9 +262,11 @@ fn a_path_that_is_no_text_is_refused() {
     use std::os::unix::ffi::OsStrExt;
 
     let directory = directory();
-    let mut command = alrc_train(directory.path(), &["run", "--steps", "1", "--init"]);
-    command.arg(std::ffi::OsStr::from_bytes(b"\xff.safetensors"));
-    assert_refused(command, directory.path(), &["invalid UTF-8"]);
+    for option in ["--init", "--out"] {
+        let mut command = alrc_train(directory.path(), &["run", "--steps", "1", option]);
+        command.arg(std::ffi::OsStr::from_bytes(b"\xff.safetensors"));
+        assert_refused(command, directory.path(), &["invalid UTF-8"]);
+    }
 }
 
 #[test]

@@ -65,6 +65,7 @@ fn events(run: &Path) -> Vec<Vec<u8>> {
         events.push(message[TIME..].to_vec());
         rest = &after[4..];
     }
+    assert!(rest.is_empty(), "a part of an event at the end");
     events
 }
 

@@ -1,16 +1,19 @@
 //! What to tell a user in whose run nothing was clipped.
 
-use std::borrow::Cow;
 use std::path::Path;
 
+use super::shell::shell_word;
 use crate::config::Config;
 
 /// Why no loss of a run with these options was clipped, and what to change; `losses` is its `losses.csv`.
 pub(super) fn why_nothing_was_clipped(options: &Config, losses: &Path) -> String {
-    let Config { decay, .. } = options;
+    let Config { decay, steps, warm_up, .. } = options;
     let n = options.num_stddev.unwrap_or_default();
-    let start = if options.warm_up > 0 {
-        format!("It followed the losses from step {} on (--warm-up)", options.warm_up)
+    if u64::from(*warm_up) >= *steps {
+        return format!("nothing is clipped during the warm-up (--warm-up {warm_up}); give more --steps");
+    }
+    let start = if *warm_up > 0 {
+        format!("It followed the losses from step {warm_up} on (--warm-up)")
     } else {
         let (mu1, mu2) = (options.mu1_start, options.mu2_start);
         let limit = mu1 + n * (mu2 - mu1 * mu1).sqrt();
@@ -26,10 +29,4 @@ pub(super) fn why_nothing_was_clipped(options: &Config, losses: &Path) -> String
          {decay}` suggests them) or --warm-up 20 instead of them, or a lower --num-stddev",
         shell_word(losses)
     )
-}
-
-/// A path as one word of a command that is to be pasted into a shell.
-pub(super) fn shell_word(path: &Path) -> String {
-    let path = path.to_string_lossy();
-    shlex::try_quote(&path).map_or_else(|_| path.to_string(), Cow::into_owned)
 }

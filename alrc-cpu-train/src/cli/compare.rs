@@ -7,8 +7,9 @@ use clap::Args;
 
 use tracing::{info, warn};
 
-use super::clipping::{shell_word, why_nothing_was_clipped};
+use super::clipping::why_nothing_was_clipped;
 use super::options::{Options, Output, whole};
+use super::shell::shell_word;
 use super::{Failure, stop_on_signal, stopped};
 use crate::config::Config;
 use crate::experiment::compare::{self, Compared, Comparison, PERMITTED_SEEDS};

@@ -18,6 +18,7 @@ mod ranks;
 mod replay;
 mod report;
 mod run;
+mod shell;
 mod sweep;
 
 use std::io::{self, Write};

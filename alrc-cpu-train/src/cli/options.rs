@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::builder::{PathBufValueParser, StringValueParser, TypedValueParser};
+use clap::builder::{NonEmptyStringValueParser, StringValueParser, TypedValueParser};
 use clap::{Args, Command};
 use serde::Serialize;
 use toml::Table;
@@ -133,9 +133,9 @@ pub(super) fn number(permitted: &'static str) -> impl Fn(&str) -> Result<f32, St
     move |text| text.parse().map_err(|_| format!("permitted: {permitted}"))
 }
 
-/// Takes the path of a directory, which need not be there yet.
+/// Takes the path of a directory, which need not be there yet; it is text, as it stands in files.
 pub(super) fn directory() -> impl TypedValueParser<Value = PathBuf> {
-    PathBufValueParser::new().try_map(|path| {
+    NonEmptyStringValueParser::new().map(PathBuf::from).try_map(|path| {
         if path.exists() && !path.is_dir() { Err("it is a file; give a directory") } else { Ok(path) }
     })
 }

@@ -1,9 +1,14 @@
 //! Failures where several ranks train together: each reaches the user once, with the number of its rank.
 
 use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
 
 use super::Failure;
 use crate::comm::{Communicator, Transport, agreement};
+
+/// How long a rank keeps what is wrong with its arguments to itself, to tell it together with the others.
+const WAIT: Duration = Duration::from_secs(10);
 
 /// What ranks that train do together first: an error on all unless they are of one version, and each understands its
 /// arguments.
@@ -18,20 +23,29 @@ pub(super) fn meet(ranks: &dyn Communicator, arguments: Result<(), Failure>) -> 
 /// would wait without end for one that leaves before they have met.
 pub(super) fn refuse(error: &clap::Error) -> Option<ExitCode> {
     let arguments: Vec<_> = std::env::args_os().collect();
-    let is_rank = arguments.windows(2).any(|pair| pair == ["--comm", "mpi"])
+    let is_rank = arguments.windows(2).any(|pair| pair[0] == "--comm" && pair[1] != "single")
         || arguments.iter().any(|argument| argument == "--comm=mpi");
     if !is_rank || !error.use_stderr() {
         return None;
     }
+    let message = error.to_string();
+    let message = message.strip_prefix("error: ").unwrap_or(&message).trim_end().to_owned();
+    tell_unless_ended(message.clone());
     let communicator = Transport::Mpi.start().ok()?;
     if communicator.size() == 1 {
         communicator.leave();
         return None;
     }
-    let message = error.to_string();
-    let message = message.strip_prefix("error: ").unwrap_or(&message).trim_end();
-    let failure = meet(&*communicator, Err(Failure::Usage(message.to_owned()))).err()?;
+    let failure = meet(&*communicator, Err(Failure::Usage(message))).err()?;
     Some(end(&failure, &*communicator))
+}
+
+/// Tells an error after a while, if the process has not ended: the others may never come.
+fn tell_unless_ended(message: String) {
+    thread::spawn(move || {
+        thread::sleep(WAIT);
+        eprintln!("error: {message}\nStill waiting for the other ranks, to end together with them.");
+    });
 }
 
 /// Returns the result if all ranks have one; else every rank returns the first failure of any.

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use clap::Args;
 use tracing::{error_span, info, warn};
 
-use super::clipping::{shell_word, why_nothing_was_clipped};
+use super::clipping::why_nothing_was_clipped;
 use super::options::{Options, Output};
 use super::ranks::{agree, meet};
+use super::shell::shell_word;
 use super::{Failure, counted, stop_on_signal, stopped};
 use crate::comm::{Communicator, Transport, agreement};
 use crate::config::{self, Config, Switch};

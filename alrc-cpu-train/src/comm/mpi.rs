@@ -88,12 +88,14 @@ impl Mpi {
         let (answer_sender, answers) = mpsc::channel();
         let (place_sender, place) = mpsc::channel();
         thread::spawn(move || serve(&job_receiver, answer_sender, &place_sender));
+        let mut patience = MEETING;
         let (rank, size) = loop {
-            match place.recv_timeout(MEETING) {
+            match place.recv_timeout(patience) {
                 Ok(place) => break place,
                 Err(RecvTimeoutError::Disconnected) => return Err(TransportError::Unusable),
                 Err(RecvTimeoutError::Timeout) => {
                     warn!("still waiting for the other ranks: is each started as 'run --comm mpi'?");
+                    patience *= 2;
                 }
             }
         };
@@ -200,7 +202,8 @@ fn abort(world: &SimpleCommunicator, status: u8) -> ! {
     thread::sleep(FORWARDING);
     thread::spawn(move || {
         thread::sleep(ABORT);
-        process::exit(status.into());
+        // Without the handlers of MPI, which is busy.
+        signal_hook::low_level::exit(status.into());
     });
     world.abort(status.into())
 }

@@ -20,8 +20,8 @@ pub(super) struct Newest {
 
 impl Newest {
     /// Brings trainer and losses of the run in `directory`, which began with the images `began_with`, into the state of
-    /// its newest good checkpoint; none if there is no checkpoint yet. Newer ones that are damaged, or of another run, are
-    /// set aside.
+    /// its newest good checkpoint; none if there is no checkpoint yet. Newer ones that are damaged, or of a run with other
+    /// options, are set aside.
     pub(super) fn restore(
         checkpoints: &checkpoint::Directory,
         trainer: &mut Trainer,

@@ -40,7 +40,7 @@ impl NewFile {
             let file = File::options().write(true).create(true).truncate(false).open(&partial)?;
             match file.lock() {
                 // Of a file system without locks: there the last writer wins.
-                Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+                Err(error) if has_no_locks(&error) => {}
                 locked => locked?,
             }
             // Who had the lock before has given the file its own name since, unless it was killed.
@@ -127,12 +127,17 @@ pub fn try_lock(file: &File, what: &Path) -> io::Result<bool> {
     match file.try_lock() {
         Ok(()) => Ok(true),
         Err(TryLockError::WouldBlock) => Ok(false),
-        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+        Err(TryLockError::Error(error)) if has_no_locks(&error) => {
             warn!("{}: its file system has no locks; let no other process work there", what.display());
             Ok(true)
         }
         Err(TryLockError::Error(error)) => Err(error),
     }
+}
+
+/// Whether a lock was refused because the file system knows none.
+fn has_no_locks(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported
 }
 
 #[cfg(test)]

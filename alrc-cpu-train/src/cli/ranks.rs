@@ -24,7 +24,10 @@ pub(super) fn meet(ranks: &dyn Communicator, arguments: Result<(), Failure>) -> 
 pub(super) fn refuse(error: &clap::Error) -> Option<ExitCode> {
     let arguments: Vec<_> = std::env::args_os().collect();
     let is_rank = arguments.windows(2).any(|pair| pair[0] == "--comm" && pair[1] != "single")
-        || arguments.iter().any(|argument| argument == "--comm=mpi");
+        || arguments
+            .iter()
+            .filter_map(|argument| argument.to_str()?.strip_prefix("--comm="))
+            .any(|comm| comm != "single");
     if !is_rank || !error.use_stderr() {
         return None;
     }

@@ -202,8 +202,8 @@ impl Panel {
                 for line in lines {
                     // Where wide stretches join, pixels have holes and spikes, unless each stretch is drawn alone.
                     let is_apart = scale > 1 && !line.is_pale;
-                    let stretch = if is_apart { 2 } else { line.points.len() };
-                    let stretches = line.points.windows(stretch.max(1));
+                    let points_together = if is_apart { 2 } else { line.points.len().max(1) };
+                    let stretches = line.points.windows(points_together);
                     let series = stretches.map(|points| PathElement::new(points, line.style(scale)));
                     chart.draw_series(series).map_err(PlotError::new)?;
                 }

@@ -103,11 +103,8 @@ impl RunError {
     /// Whether the user can mend it with other options or data.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Checkpoint(error) => {
-                matches!(error, CheckpointError::Foreign { .. } | CheckpointError::OtherImages { .. })
-            }
             Self::Backend(error) => error.is_usage(),
-            Self::Unwritable { .. } | Self::Results(_) | Self::Plot(_) => false,
+            Self::Checkpoint(_) | Self::Unwritable { .. } | Self::Results(_) | Self::Plot(_) => false,
             Self::Data(_)
             | Self::Init(_)
             | Self::Occupied(_)

@@ -59,10 +59,14 @@ impl<F: Float> Alrc<F> {
 
     /// The first phase: the limits of the next step.
     pub fn limits(&self) -> Limits<F> {
+        self.limits_from(self.std_dev())
+    }
+
+    #[inline(always)]
+    fn limits_from(&self, std_dev: F) -> Limits<F> {
         let mean = self.state.mean;
         let (mut lower, mut upper) = (-F::max_value(), F::max_value());
         if self.state.warm_up_left == 0 {
-            let std_dev = self.std_dev();
             upper = (mean + self.config.num_stddev * std_dev).at_most(upper);
             if let Some(num_stddev_below) = self.config.num_stddev_below {
                 lower = (mean - num_stddev_below * std_dev).at_least(lower);
@@ -77,30 +81,52 @@ impl<F: Float> Alrc<F> {
     /// not [valid](BatchSums::is_valid); the state is then the same to the bit.
     pub fn update(&mut self, sums: &BatchSums<F>) -> bool {
         let is_rejected = self.config.non_finite == NonFinite::Reject && sums.non_finite > 0;
-        !is_rejected && sums.is_valid() && self.update_by_own(sums)
+        let std_dev = self.std_dev();
+        !is_rejected && sums.is_valid() && self.update_by_own(&self.limits_from(std_dev), std_dev, sums)
     }
 
-    /// [`update`](Self::update) by sums that [`Limits`] made.
-    fn update_by_own(&mut self, sums: &BatchSums<F>) -> bool {
+    /// [`update`](Self::update) by sums that the limits made.
+    fn update_by_own(&mut self, limits: &Limits<F>, std_dev: F, sums: &BatchSums<F>) -> bool {
         if sums.count == 0 {
             return false;
         }
         // No variance of losses passes the square of the bound on their deviations.
         let bound = F::moment_bound() + F::moment_bound();
         let variance = (sums.squares / F::from_count(sums.count)).at_most(bound * bound);
-        self.state.advance(&self.config, sums.mean, variance);
+        if sums.clipped < sums.count {
+            self.state.advance(&self.config, sums.mean, variance);
+        } else {
+            self.advance_by_clipped(limits, std_dev, sums.mean, variance);
+        }
         true
+    }
+
+    /// Moves the moments by losses that were all clipped. Those at one limit are n sigma from mu1: that has more digits
+    /// than a difference of rounded numbers, and is known before it.
+    #[inline(always)]
+    fn advance_by_clipped(&mut self, limits: &Limits<F>, std_dev: F, mean: F, variance: F) {
+        let are_limits_apart = limits.lower < limits.upper;
+        if are_limits_apart && mean == limits.upper {
+            self.state.advance_by(&self.config, self.config.num_stddev * std_dev, variance);
+        } else if let (true, Some(num_stddev_below)) =
+            (are_limits_apart && mean == limits.lower, self.config.num_stddev_below)
+        {
+            self.state.advance_by(&self.config, -(num_stddev_below * std_dev), variance);
+        } else {
+            self.state.advance(&self.config, mean, variance);
+        }
     }
 
     /// Both phases for a single loss.
     #[inline(always)]
     pub fn step(&mut self, loss: F) -> Clipped<F> {
-        let limits = self.limits();
+        let std_dev = self.std_dev();
+        let limits = self.limits_from(std_dev);
         let clipped = limits.clip(loss);
         if limits.contains(loss) {
             self.state.advance(&self.config, loss.saturate(), F::zero());
         } else if loss.is_finite() {
-            self.state.advance(&self.config, clipped.loss.saturate(), F::zero());
+            self.advance_by_clipped(&limits, std_dev, clipped.loss.saturate(), F::zero());
         }
         clipped
     }
@@ -116,9 +142,10 @@ impl<F: Float> Alrc<F> {
     }
 
     fn step_buffers(&mut self, losses: Option<&[F]>, clipped: &mut [F], scales: &mut [F]) -> Report<F> {
-        let limits = self.limits();
+        let std_dev = self.std_dev();
+        let limits = self.limits_from(std_dev);
         let sums = limits.clip_buffers(losses, clipped, scales);
-        let updated = self.update_by_own(&sums);
+        let updated = self.update_by_own(&limits, std_dev, &sums);
         Report {
             clipped: sums.clipped,
             non_finite: sums.non_finite,

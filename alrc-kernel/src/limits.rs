@@ -86,7 +86,7 @@ impl<F: Float> Limits<F> {
         if self.contains(loss) {
             Clipped { loss, scale: F::one() }
         } else if loss.is_finite() {
-            let limit = self.within(loss);
+            let limit = if loss > self.upper { self.upper } else { self.lower };
             Clipped { loss: limit, scale: self.scale(loss, limit) }
         } else {
             Clipped::nothing()

@@ -45,8 +45,20 @@ impl<F: Float> State<F> {
         ConfigError::unless(self.warm_up_left <= steps, "warm_up_left", left, "at most the warm-up steps")
     }
 
-    /// Moves the moments by the mean m and the variance v of a step's clipped losses. With d = m - mu1 and
-    /// a = 1 - beta:
+    /// Moves the moments by the mean m and the variance v of a step's clipped losses.
+    #[inline(always)]
+    pub(crate) fn advance(&mut self, config: &Config<F>, m: F, v: F) {
+        let from_mean = m - self.mean;
+        self.advance_by_distances(config, from_mean, from_mean - self.carry, v);
+    }
+
+    /// The same, for losses whose mean is mu1 + d.
+    #[inline(always)]
+    pub(crate) fn advance_by(&mut self, config: &Config<F>, d: F, v: F) {
+        self.advance_by_distances(config, d + self.carry, d, v);
+    }
+
+    /// With the distances of m from the rounded mean and, d, from mu1, and with a = 1 - beta:
     ///
     /// ```text
     /// mu1' = mu1 + a1 d
@@ -55,17 +67,17 @@ impl<F: Float> State<F> {
     ///
     /// which is the published update of mu1 and mu2 with var = mu2 - mu1^2; no term is negative for equal decays.
     #[inline(always)]
-    pub(crate) fn advance(&mut self, config: &Config<F>, m: F, v: F) {
+    fn advance_by_distances(&mut self, config: &Config<F>, from_mean: F, d: F, v: F) {
         let (past1, past2) = self.decays(config);
         let (a1, a2) = (F::one() - past1, F::one() - past2);
-        let distance = m - self.mean;
-        let d = distance - self.carry;
         let cross = (a2 - a1) * self.mean;
-        let gain = (a2 * v + (cross + cross) * d) + ((a2 - a1 * a1) * d) * d;
-        self.variance = (past2 * self.variance + gain).at_least(F::zero()).at_most(F::max_value());
+        // What needs d comes last: of a clipped loss it is known late.
+        let variance = ((past2 * self.variance + a2 * v) + (cross + cross) * d) + ((a2 - a1 * a1) * d) * d;
+        let is_permitted = variance >= F::zero() && variance <= F::max_value();
+        self.variance = if is_permitted { variance } else { nearest_variance(variance) };
 
         // The carry takes part in the step, and what the addition then loses is carried on.
-        let step = a1 * distance + past1 * self.carry;
+        let step = a1 * from_mean + past1 * self.carry;
         let mean = self.mean + step;
         let is_large_step = step.at_least(-step) > self.mean.at_least(-self.mean);
         self.carry =
@@ -89,8 +101,15 @@ impl<F: Float> State<F> {
     }
 }
 
+/// The variance that is nearest to a number below 0 or one that has overflowed.
+// A function of its own, so that the usual case waits for no comparison. So below: a fifth of the time of a step.
+#[cold]
+#[inline(never)]
+fn nearest_variance<F: Float>(number: F) -> F {
+    number.at_least(F::zero()).at_most(F::max_value())
+}
+
 /// What rounding cut off mean + step, where the step is the larger.
-// A function of its own, so that the usual case waits for no comparison: a fifth of the time of a step.
 #[cold]
 #[inline(never)]
 fn lost_by_large_step<F: Float>(mean: F, step: F, sum: F) -> F {

@@ -3,7 +3,7 @@
 #[path = "support/published.rs"]
 mod published;
 
-use alrc_kernel::{Alrc, Config, Start};
+use alrc_kernel::{Alrc, Config, Float, Start};
 use num_rational::BigRational;
 use num_traits::{FromPrimitive, ToPrimitive, Zero};
 use published::Published;
@@ -87,6 +87,25 @@ fn the_mean_does_not_stall() {
         alrc.step(1e4);
     }
     assert!((alrc.mu1() - 1e4).abs() < 1e-3, "{}", alrc.mu1());
+}
+
+/// Three deviations of 1e-4 are lost in a limit near 1e4, but not in the moments: they rise until the limit does.
+#[test]
+fn a_limit_that_rounding_takes_onto_the_mean_does_not_stay_there() {
+    fn averaging_once<F: Float>() -> Alrc<F> {
+        Alrc::new(Config { start: Start::WarmUp { steps: 1 }, ..Config::default() }).unwrap()
+    }
+    let (mut alrc, mut reference) = (averaging_once::<f32>(), averaging_once::<f64>());
+    alrc.step(1e4);
+    reference.step(1e4);
+    assert_eq!(alrc.limits().upper(), alrc.mu1());
+    for _ in 0..2_000 {
+        alrc.step(1e5);
+        reference.step(1e5);
+        let error = f64::from(alrc.std_dev()) / reference.std_dev() - 1.0;
+        assert!(error.abs() < 1e-3, "{error}");
+    }
+    assert!(alrc.std_dev() > 0.1, "{}", alrc.std_dev());
 }
 
 /// The textbook rule on raw moments in f64, with separate decays.

@@ -1,5 +1,6 @@
 //! The state machine: limits, then an update, step after step.
 
+use crate::state::Distances;
 use crate::{BatchSums, Clipped, Config, ConfigError, Float, Limits, NonFinite, State};
 
 /// Adaptive learning rate clipping: a configuration and the running moments of the clipped losses.
@@ -93,28 +94,28 @@ impl<F: Float> Alrc<F> {
         // No variance of losses passes the square of the bound on their deviations.
         let bound = F::moment_bound() + F::moment_bound();
         let variance = (sums.squares / F::from_count(sums.count)).at_most(bound * bound);
-        if sums.clipped < sums.count {
-            self.state.advance(&self.config, sums.mean, variance);
+        let distances = if sums.clipped < sums.count {
+            self.state.distances_to(sums.mean)
         } else {
-            self.advance_by_clipped(limits, std_dev, sums.mean, variance);
-        }
+            self.distances_to_clipped(limits, std_dev, sums.mean)
+        };
+        self.state.advance(&self.config, distances, variance);
         true
     }
 
-    /// Moves the moments by losses that were all clipped. Those at one limit are n sigma from mu1: that has more digits
-    /// than a difference of rounded numbers, and is known before it.
+    /// From the moments to the mean of losses that were all clipped. Those at one limit are n sigma from mu1: that has
+    /// more digits than a difference of rounded numbers, and is known before it.
     #[inline(always)]
-    fn advance_by_clipped(&mut self, limits: &Limits<F>, std_dev: F, mean: F, variance: F) {
-        let are_limits_apart = limits.lower < limits.upper;
-        if are_limits_apart && mean == limits.upper {
-            self.state.advance_by(&self.config, self.config.num_stddev * std_dev, variance);
-        } else if let (true, Some(num_stddev_below)) =
-            (are_limits_apart && mean == limits.lower, self.config.num_stddev_below)
-        {
-            self.state.advance_by(&self.config, -(num_stddev_below * std_dev), variance);
-        } else {
-            self.state.advance(&self.config, mean, variance);
+    fn distances_to_clipped(&self, limits: &Limits<F>, std_dev: F, mean: F) -> Distances<F> {
+        if limits.lower < limits.upper {
+            if mean == limits.upper {
+                return self.state.distances_of(self.config.num_stddev * std_dev);
+            }
+            if let (true, Some(num_stddev_below)) = (mean == limits.lower, self.config.num_stddev_below) {
+                return self.state.distances_of(-(num_stddev_below * std_dev));
+            }
         }
+        self.state.distances_to(mean)
     }
 
     /// Both phases for a single loss.
@@ -123,11 +124,14 @@ impl<F: Float> Alrc<F> {
         let std_dev = self.std_dev();
         let limits = self.limits_from(std_dev);
         let clipped = limits.clip(loss);
-        if limits.contains(loss) {
-            self.state.advance(&self.config, loss.saturate(), F::zero());
+        let distances = if limits.contains(loss) {
+            self.state.distances_to(loss.saturate())
         } else if loss.is_finite() {
-            self.advance_by_clipped(&limits, std_dev, clipped.loss.saturate(), F::zero());
-        }
+            self.distances_to_clipped(&limits, std_dev, clipped.loss.saturate())
+        } else {
+            return clipped;
+        };
+        self.state.advance(&self.config, distances, F::zero());
         clipped
     }
 

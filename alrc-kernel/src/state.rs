@@ -16,6 +16,14 @@ pub struct State<F> {
     pub warm_up_left: u32,
 }
 
+/// How far the mean of a step's losses is from mu1.
+pub(crate) struct Distances<F> {
+    /// From `State::mean`, which is rounded.
+    from_rounded: F,
+    /// d, from mu1.
+    d: F,
+}
+
 impl<F: Float> State<F> {
     pub(crate) fn new(start: Start<F>) -> Self {
         let (zero, carry) = (F::zero(), F::zero());
@@ -45,20 +53,20 @@ impl<F: Float> State<F> {
         ConfigError::unless(self.warm_up_left <= steps, "warm_up_left", left, "at most the warm-up steps")
     }
 
-    /// Moves the moments by the mean m and the variance v of a step's clipped losses.
+    /// From the moments to the mean m of a step's clipped losses.
     #[inline(always)]
-    pub(crate) fn advance(&mut self, config: &Config<F>, m: F, v: F) {
-        let from_mean = m - self.mean;
-        self.advance_by_distances(config, from_mean, from_mean - self.carry, v);
+    pub(crate) fn distances_to(&self, m: F) -> Distances<F> {
+        let from_rounded = m - self.mean;
+        Distances { from_rounded, d: from_rounded - self.carry }
     }
 
     /// The same, for losses whose mean is mu1 + d.
     #[inline(always)]
-    pub(crate) fn advance_by(&mut self, config: &Config<F>, d: F, v: F) {
-        self.advance_by_distances(config, d + self.carry, d, v);
+    pub(crate) fn distances_of(&self, d: F) -> Distances<F> {
+        Distances { from_rounded: d + self.carry, d }
     }
 
-    /// With the distances of m from the rounded mean and, d, from mu1, and with a = 1 - beta:
+    /// Moves the moments by the variance v of a step's clipped losses and the distances to their mean. With a = 1 - beta:
     ///
     /// ```text
     /// mu1' = mu1 + a1 d
@@ -67,7 +75,8 @@ impl<F: Float> State<F> {
     ///
     /// which is the published update of mu1 and mu2 with var = mu2 - mu1^2; no term is negative for equal decays.
     #[inline(always)]
-    fn advance_by_distances(&mut self, config: &Config<F>, from_mean: F, d: F, v: F) {
+    pub(crate) fn advance(&mut self, config: &Config<F>, distances: Distances<F>, v: F) {
+        let Distances { from_rounded, d } = distances;
         let (past1, past2) = self.decays(config);
         let (a1, a2) = (F::one() - past1, F::one() - past2);
         let cross = (a2 - a1) * self.mean;
@@ -77,7 +86,7 @@ impl<F: Float> State<F> {
         self.variance = if is_permitted { variance } else { nearest_variance(variance) };
 
         // The carry takes part in the step, and what the addition then loses is carried on.
-        let step = a1 * from_mean + past1 * self.carry;
+        let step = a1 * from_rounded + past1 * self.carry;
         let mean = self.mean + step;
         let is_large_step = step.at_least(-step) > self.mean.at_least(-self.mean);
         self.carry =

@@ -120,7 +120,7 @@ fn sum_pairwise<F: Float>(blocks: &mut impl Blocks<F>, levels: u32) -> BatchSums
         if blocks.is_empty() {
             break;
         }
-        sums.merge(&sum_pairwise(blocks, level));
+        sums.merge_valid(&sum_pairwise(blocks, level));
     }
     sums
 }

@@ -44,6 +44,15 @@ impl<F: Float> BatchSums<F> {
     /// are not [valid](Self::is_valid), these are no longer, either.
     pub fn merge(&mut self, other: &Self) {
         let are_valid = self.is_valid() && other.is_valid();
+        self.merge_valid(other);
+        if !are_valid {
+            // As no squares sum up to.
+            self.squares = -F::one();
+        }
+    }
+
+    /// [`merge`](Self::merge) of sums that are both valid.
+    pub(crate) fn merge_valid(&mut self, other: &Self) {
         let count = self.count.saturating_add(other.count);
         if self.count == 0 {
             (self.mean, self.squares) = (other.mean, other.squares);
@@ -59,10 +68,6 @@ impl<F: Float> BatchSums<F> {
         self.clipped = self.clipped.saturating_add(other.clipped);
         self.non_finite = self.non_finite.saturating_add(other.non_finite);
         self.largest_excess = self.largest_excess.at_least(other.largest_excess);
-        if !are_valid {
-            // As no squares sum up to.
-            self.squares = -F::one();
-        }
     }
 
     pub(crate) fn has_only_unclipped(&self) -> bool {

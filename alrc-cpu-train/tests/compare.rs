@@ -128,7 +128,7 @@ fn a_comparison_is_not_overwritten_nor_mixed() {
         refuses(&arguments, &[&format!("out was made with {made_with}, not {wanted};")]);
     }
     // All runs are finished, and one that is not there yet would be added.
-    let other_images = ["--data other", "not those of '--data data'", "with which out was begun"];
+    let other_images = ["--data other", "not those of '--data data'", "with which out was made"];
     let other = ["--resume", "--data", "other"];
     refuses(&[&other[..], &["--seeds", "3"]].concat(), &other_images);
     // A run is not finished.
@@ -137,7 +137,7 @@ fn a_comparison_is_not_overwritten_nor_mixed() {
     // The same place, with an image more.
     fs::rename(at("data"), at("former")).unwrap();
     write_data(directory.path(), "data", 6);
-    refuses(&["--resume", "--seeds", "3"], &["--data data", "have changed since out was begun"]);
+    refuses(&["--resume", "--seeds", "3"], &["--data data", "have changed since out was made"]);
     // The same images elsewhere.
     compare(&["--resume", "--data", "former"]).assert().success();
     let description = fs::read_to_string(at("out/compare.toml")).unwrap();

@@ -259,6 +259,24 @@ fn checkpoints_of_another_run_are_passed_over() {
     assert_refused(resume(), &directory.path().join("out/checkpoints"), &parts);
 }
 
+/// A checkpoint that was made on other images, brought here by hand, is no reason to go on before it: which images are
+/// meant is for the user to say.
+#[cfg(unix)]
+#[test]
+fn a_checkpoint_of_other_images_is_refused() {
+    let directory = directory();
+    let newest = interrupted(directory.path());
+    write_data(directory.path(), "other", 4);
+    run(directory.path(), &["--data", "other", "--out", "elsewhere"]).assert().success();
+    fs::copy(directory.path().join("elsewhere/checkpoints/step-00000012.safetensors"), newest).unwrap();
+    fs::remove_file(directory.path().join("out/summary.json")).unwrap();
+    let out = directory.path().join("out");
+    let before = files(&out);
+    let parts = ["--data data", "out/checkpoints/step-00000012.safetensors", "put the former back", "--out"];
+    assert_refused(alrc_train(directory.path(), &["run", "--resume", "--out", "out"]), &out, &parts);
+    assert!(files(&out) == before);
+}
+
 #[test]
 fn two_processes_do_not_share_a_run() {
     let directory = directory();

@@ -342,7 +342,7 @@ pub(super) fn check_images(
         return Ok(());
     }
     Err(RunError::OtherData {
-        directory: directory.to_owned(),
+        path: directory.to_owned(),
         began_with: began_with.0.to_owned(),
         given: given.0.to_owned(),
         checksums: (began_with.1, given.1),

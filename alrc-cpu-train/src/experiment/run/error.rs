@@ -52,10 +52,10 @@ pub enum RunError {
         wanted: String,
     },
     /// The directory holds a run, or a comparison, that began with other images.
-    #[error("{}", other_data(directory, began_with, given, checksums))]
+    #[error("{}", other_data(path, began_with, given, checksums))]
     OtherData {
-        /// Which directory.
-        directory: PathBuf,
+        /// Which directory, or which checkpoint.
+        path: PathBuf,
         /// `--data` of what is there.
         began_with: String,
         /// `--data` that was asked for.
@@ -119,11 +119,11 @@ impl RunError {
         }
     }
 
-    /// The same where the run in `directory`, which began with the images `began_with`, was to be continued with `given`.
-    pub(super) fn of_run(self, directory: &Path, began_with: &str, given: &str) -> Self {
+    /// The same where a run that began with the images `began_with` was to be continued with `given`.
+    pub(super) fn of_run(self, began_with: &str, given: &str) -> Self {
         match self {
-            Self::Checkpoint(CheckpointError::OtherImages { made_with, has, .. }) => Self::OtherData {
-                directory: directory.to_owned(),
+            Self::Checkpoint(CheckpointError::OtherImages { path, made_with, has }) => Self::OtherData {
+                path,
                 began_with: began_with.to_owned(),
                 given: given.to_owned(),
                 checksums: (made_with, has),
@@ -133,17 +133,17 @@ impl RunError {
     }
 }
 
-fn other_data(directory: &Path, began_with: &str, given: &str, (there, here): &(u32, u32)) -> String {
-    let directory = directory.display();
+fn other_data(path: &Path, began_with: &str, given: &str, (there, here): &(u32, u32)) -> String {
+    let path = path.display();
     let remedy = "choose another --out to begin anew";
     if began_with == given {
         format!(
-            "the images of '--data {given}' have changed since {directory} was begun (CRC-32 {there:08x}, now \
+            "the images of '--data {given}' have changed since {path} was made (CRC-32 {there:08x}, now \
              {here:08x}); put the former back, or {remedy}"
         )
     } else {
         format!(
-            "the images of '--data {given}' are not those of '--data {began_with}', with which {directory} was begun \
+            "the images of '--data {given}' are not those of '--data {began_with}', with which {path} was made \
              (CRC-32 {here:08x}, not {there:08x}); give '--data {began_with}', or the same images, or {remedy}"
         )
     }

@@ -376,6 +376,21 @@ fn an_interrupted_run_is_whole() {
     assert!(directory.path().join(summary["final_checkpoint"].as_str().unwrap()).exists());
 }
 
+/// More memory than the system gives is asked for before anything is written, and named.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_network_too_large_for_the_memory_is_refused() {
+    let directory = directory();
+    for command in ["run", "compare", "sweep unstable-sgd"] {
+        let mut limited = assert_cmd::Command::new("sh");
+        limited.current_dir(directory.path()).args(["-c", "ulimit -v 4000000; exec \"$0\" \"$@\""]);
+        limited.arg(env!("CARGO_BIN_EXE_alrc-train")).args(command.split(' '));
+        limited.args(["--width", "2048", "--steps", "1", "--threads", "1", "--out", "out"]);
+        assert_fails(limited, 2, &["--width 2048", "--batch-size", "GiB", "choose a smaller --width"]);
+        assert!(!directory.path().join("out").exists(), "{command}: something was written");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 

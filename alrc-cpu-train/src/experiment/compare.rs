@@ -9,6 +9,8 @@ use super::grid::GridRun;
 use super::run::{self, RunError};
 use super::sweep::{Datasets, Outcome, Swept, share_threads, sweep};
 use crate::config::{Config, ConfigError, difference};
+use crate::memory;
+use crate::model::Network;
 use crate::record::files::{COMPARISON, is_run};
 use crate::record::summary::{Ending, Summary};
 use crate::report::axis::Axis;
@@ -82,7 +84,7 @@ impl Comparison {
     /// Trains the runs, as many side by side as there are threads, and writes their files, `curves.svg` and
     /// `curves.png` to `directory`. What is there is finished, not done again, with `resume`, and an error without.
     /// An error, before anything is written, if it is a run, or another comparison, has more seeds or steps or other
-    /// images, or if another process is at work there.
+    /// images, if another process is at work there, or if the memory is too small.
     ///
     /// Returns the runs that have been begun.
     pub fn carry_out(&self, directory: &Path, resume: bool, stop: &Stop) -> Result<Vec<Compared>, RunError> {
@@ -91,6 +93,7 @@ impl Comparison {
         // Data that cannot be read are refused before anything is written; the first runs use what is read here.
         let first = datasets.load(&self.options)?;
         let images = first.checksum();
+        memory::check(&self.options, &Network::of(&self.options))?;
         let _lock = lock(directory)?;
         // Again, for what another process may have done since.
         if let Some(found) = self.check(directory, resume)? {

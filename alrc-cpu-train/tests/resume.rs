@@ -277,6 +277,25 @@ fn a_checkpoint_of_other_images_is_refused() {
     assert!(files(&out) == before);
 }
 
+/// The same file by another path continues the run; another file does not.
+#[test]
+fn starting_parameters_are_a_file_and_not_a_path() {
+    let directory = directory();
+    write_data(directory.path(), "data", 5);
+    let run = |arguments: &[&str]| run(directory.path(), &[&["--data", "data"], arguments].concat());
+    run(&["--seed", "7", "--out", "start"]).assert().success();
+    let init = "start/checkpoints/step-00000012.safetensors";
+    run(&["--init", init, "--out", "out"]).assert().success();
+    let resume = |init: &str| {
+        alrc_train(directory.path(), &["run", "--resume", "--out", "out", "--steps", "20", "--init", init])
+    };
+    let copy = "copy.safetensors";
+    fs::copy(directory.path().join(init), directory.path().join(copy)).unwrap();
+    let parts = [&format!("--init {init}"), &*format!("not --init {copy}")];
+    assert_refused(resume(copy), &directory.path().join("out"), &parts);
+    resume(&format!("./out/../{init}")).assert().success();
+}
+
 #[test]
 fn two_processes_do_not_share_a_run() {
     let directory = directory();

@@ -21,6 +21,9 @@ const NEUTRAL: [&str; 10] = [
     "keep",
 ];
 
+/// The option that names the starting parameters.
+const INIT: &str = "init";
+
 /// Options in which ranks that train together may differ.
 const OWN: [&str; 3] = ["data", "threads", "keep"];
 
@@ -93,9 +96,15 @@ impl Config {
     }
 
     /// The first option in which `other`, a table of [`defining`](Self::defining) options, differs from this
-    /// configuration, there and here.
+    /// configuration, there and here. Two paths to one file of starting parameters are no difference.
     pub fn first_difference(&self, other: &Table) -> Option<(String, String)> {
-        difference(other, &self.defining())
+        let mut own = self.defining();
+        if let (Some(init), Some(other)) = (&self.init, other.get(INIT).and_then(Value::as_str))
+            && same_file::is_same_file(init, other).unwrap_or(false)
+        {
+            own.insert(INIT.to_owned(), other.into());
+        }
+        difference(other, &own)
     }
 
     /// What ranks that train together have in common, as a table: everything but where each finds the data, its

@@ -8,7 +8,7 @@ use super::files::{lock, read_toml, save, save_toml};
 use super::grid::GridRun;
 use super::run::{self, RunError};
 use super::sweep::{Datasets, Outcome, Swept, share_threads, sweep};
-use crate::config::{Config, ConfigError, difference};
+use crate::config::{Config, ConfigError};
 use crate::memory;
 use crate::model::Network;
 use crate::record::files::{COMPARISON, is_run};
@@ -169,7 +169,9 @@ impl Description {
         let shrinks = |option, found: u64, wanted: u64| {
             (wanted < found).then(|| (format!("--{option} {found}"), format!("--{option} {wanted}")))
         };
-        difference(&self.options.defining(), &wanted.options.defining())
+        wanted
+            .options
+            .first_difference(&self.options.defining())
             .or_else(|| shrinks("seeds", self.seeds, wanted.seeds))
             .or_else(|| shrinks("steps", self.options.steps, wanted.options.steps))
     }

@@ -296,6 +296,32 @@ fn starting_parameters_are_a_file_and_not_a_path() {
     resume(&format!("./out/../{init}")).assert().success();
 }
 
+/// A path in a configuration is relative to wherever the program is started.
+#[test]
+fn data_that_a_configuration_names_are_said_to_come_from_it() {
+    let directory = directory();
+    let at = |name: &str| directory.path().join(name);
+    write_data(directory.path(), "data", 5);
+    run(directory.path(), &["--data", "data", "--out", "out"]).assert().success();
+    let compare = ["compare", "--data", "data", "--width", "2", "--steps", "2", "--seeds", "1", "--out"];
+    alrc_train(directory.path(), &[&compare[..], &["pair"]].concat()).assert().success();
+    fs::create_dir(at("elsewhere")).unwrap();
+    let cases: [(&[&str], &str); 4] = [
+        (&["run", "--resume", "--out", "../out", "--steps", "20"], "../out/config.toml"),
+        (&["run", "--config", "../out/config.toml"], "../out/config.toml"),
+        (&["sweep", "unstable-sgd", "--config", "../out/config.toml"], "../out/config.toml"),
+        (&["compare", "--resume", "--out", "../pair", "--steps", "4"], "../pair/compare.toml"),
+    ];
+    for (arguments, file) in cases {
+        let parts = ["cannot read data", &*format!("this path stands in {file}"), "give --data"];
+        assert_refused(alrc_train(&at("elsewhere"), arguments), &at("elsewhere"), &parts);
+        let given = [arguments, &["--data", "absent"]].concat();
+        let output = alrc_train(&at("elsewhere"), &given).output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(message.contains("cannot read absent") && !message.contains("stands in"), "{message}");
+    }
+}
+
 #[test]
 fn two_processes_do_not_share_a_run() {
     let directory = directory();

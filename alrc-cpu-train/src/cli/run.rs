@@ -16,7 +16,7 @@ use crate::comm::{Communicator, Transport, agreement};
 use crate::config::{self, Config, Switch};
 use crate::data::{self, Dataset};
 use crate::experiment::run::{self, Resumed, RunError};
-use crate::record::files::LOSSES;
+use crate::record::files::{CONFIG, LOSSES};
 use crate::record::progress::Progress;
 use crate::record::summary::{Ending, Summary, last_steps};
 use crate::signal::Stop;
@@ -138,8 +138,11 @@ impl Run {
         if let Some(summary) = self.finished(ranks, &config)? {
             return Ok((summary, config));
         }
-        let dataset = data::load(&config.data, config.seed).map_err(RunError::from);
-        let dataset = agree(ranks, dataset.map_err(Failure::from))?;
+        let dataset = data::load(&config.data, config.seed).map_err(|error| {
+            let origin = self.resume.then(|| directory.join(CONFIG));
+            self.options.tell_origin_of_data(error.into(), origin)
+        });
+        let dataset = agree(ranks, dataset)?;
         agreement::compare(ranks, &describe(&dataset), |its, first| {
             format!("reads {its} from --data, rank 0 reads {first}; give every rank the same data")
         })?;

@@ -93,7 +93,10 @@ impl Sweep {
         }
         let stop = stop_on_signal()?;
         let (label, datasets) = (name.to_string_lossy(), Datasets::default());
-        let swept = sweep::sweep(runs, &directory, self.jobs, &label, &datasets, &stop)?;
+        let swept = sweep::sweep(runs, &directory, self.jobs, &label, &datasets, &stop);
+        // A published grid names no data.
+        let origin = Some(PathBuf::from(&self.grid));
+        let swept = swept.map_err(|error| self.options.tell_origin_of_data(error, origin))?;
         if self.json {
             say!("{}", serde_json::to_string_pretty(&swept)?)?;
         } else {

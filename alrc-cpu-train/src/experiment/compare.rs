@@ -210,6 +210,7 @@ impl Trained {
         let summary = match swept.outcome {
             Outcome::Skipped(summary) | Outcome::Trained(summary) => summary,
             Outcome::Elsewhere => return Err(RunError::Locked(swept.directory)),
+            Outcome::Failed(error) => return Err(error),
             Outcome::NotBegun => return Ok(None),
         };
         let curve = Run::read(&swept.directory)?.curve;

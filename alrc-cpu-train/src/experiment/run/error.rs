@@ -119,6 +119,17 @@ impl RunError {
         }
     }
 
+    /// Whether it lies in what is in the directory of one run: others can go on.
+    pub(in crate::experiment) fn is_of_one_run(&self) -> bool {
+        matches!(
+            self,
+            Self::NoRun(_)
+                | Self::Config { .. }
+                | Self::NoGoodCheckpoint(_)
+                | Self::Checkpoint(CheckpointError::Unreadable { .. })
+        )
+    }
+
     /// The same where a run that began with the images `began_with` was to be continued with `given`.
     pub(super) fn of_run(self, began_with: &str, given: &str) -> Self {
         match self {

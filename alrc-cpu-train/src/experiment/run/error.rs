@@ -35,7 +35,8 @@ pub enum RunError {
     NoRun(PathBuf),
     /// Several runs were to lie among the files of one.
     #[error(
-        "invalid value '{0}' for '--out': it is a run, among whose files other runs have no place; choose another directory"
+        "invalid value '{0}' for '--out': by its config.toml it is a run, among whose files other runs have no place; \
+         choose another directory, or call that file otherwise if it is none of a run"
     )]
     InRun(PathBuf),
     /// Another process writes to the directory.

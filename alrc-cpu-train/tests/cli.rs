@@ -4,6 +4,7 @@
 mod program;
 
 use std::fs;
+use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
 use program::{QUICK, STORED, alrc_train, assert_fails, assert_refused, directory, run};
@@ -358,6 +359,7 @@ fn an_interrupted_run_is_whole() {
     let mut child = Command::new(assert_cmd::cargo::cargo_bin!("alrc-train"))
         .current_dir(directory.path())
         .args(["run", "--width", "4", "--out", "out"])
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let losses = directory.path().join("out/losses.csv");
@@ -367,13 +369,57 @@ fn an_interrupted_run_is_whole() {
     }
     let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(kill.success());
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
     let summary: serde_json::Value =
         serde_json::from_slice(&fs::read(directory.path().join("out/summary.json")).unwrap()).unwrap();
     assert_eq!(summary["ending"], "interrupted");
     let rows = fs::read_to_string(losses).unwrap().lines().count() as u64 - 1;
     assert_eq!(summary["steps"], rows);
-    assert!(directory.path().join(summary["final_checkpoint"].as_str().unwrap()).exists());
+    let checkpoint = summary["final_checkpoint"].as_str().unwrap();
+    assert!(directory.path().join(checkpoint).exists());
+    let message = String::from_utf8(output.stderr).unwrap();
+    for part in [&*format!("saved in {checkpoint}"), "to go on: alrc-train run --resume --out out"] {
+        assert!(message.contains(part), "no '{part}' in: {message}");
+    }
+}
+
+/// On a terminal, which shows Ctrl-C, nothing of the progress is left.
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_c_leaves_no_progress_bar() {
+    let directory = directory();
+    let program = env!("CARGO_BIN_EXE_alrc-train");
+    let command = format!("stty rows 24 cols 80; exec '{program}' run --width 4 --out out");
+    let script = Command::new("script")
+        .current_dir(directory.path())
+        .args(["-qefc", &command, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let Ok(mut script) = script else {
+        eprintln!("SKIPPED ctrl_c_leaves_no_progress_bar: no program `script`");
+        return;
+    };
+    let mut shown = Vec::new();
+    let mut output = script.stdout.take().unwrap();
+    let mut read = |shown: &mut Vec<u8>| {
+        let mut bytes = [0; 4096];
+        let len = output.read(&mut bytes).unwrap();
+        shown.extend_from_slice(&bytes[..len]);
+        len > 0
+    };
+    while !String::from_utf8_lossy(&shown).contains("images/s") {
+        assert!(read(&mut shown), "ended too early: {}", String::from_utf8_lossy(&shown));
+    }
+    script.stdin.as_mut().unwrap().write_all(b"\x03").unwrap();
+    while read(&mut shown) {}
+    assert_eq!(script.wait().unwrap().code(), Some(130));
+    let mut terminal = vt100::Parser::new(24, 80, 0);
+    terminal.process(&shown);
+    let screen = terminal.screen().contents();
+    assert!(screen.contains("to go on: alrc-train run --resume --out out"), "{screen}");
+    assert!(!screen.contains("/100000") && !screen.contains("images/s"), "{screen}");
 }
 
 /// More memory than the system gives is asked for before anything is written, and named.

@@ -113,6 +113,9 @@ impl Run {
             info!("{}", why_nothing_was_clipped(config, &directory.join(LOSSES)));
         }
         if summary.ending == Ending::Interrupted {
+            if let Some(checkpoint) = &summary.final_checkpoint {
+                info!("what was trained is saved in {}", checkpoint.display());
+            }
             info!("to go on: alrc-train run --resume --out {}", shell_word(directory));
         }
         Ok(())

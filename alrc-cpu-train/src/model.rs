@@ -147,8 +147,8 @@ impl Network {
         Gradients { current: buffer(), next: buffer(), skipped: buffer() }
     }
 
-    /// Values that an image takes in [`activations`](Self::activations) and [`gradients`](Self::gradients), together with
-    /// its target.
+    /// Values that an image takes in [`activations`](Self::activations) and [`gradients`](Self::gradients), together
+    /// with its target.
     pub fn values_per_image(&self) -> usize {
         let outputs: usize = self.layers.iter().map(|layer| layer.shape.out_channels).sum();
         self.size.pixels() * (2 * CHANNELS + outputs + 3 * self.most_channels())

@@ -44,8 +44,8 @@ pub enum BackendError {
     },
     /// The machine's memory is too small.
     #[error(
-        "a network of --width {width} with --batch-size {batch_size} takes at least {:.1} GiB of memory, which the system \
-         does not give; choose a smaller --width, or a machine with more memory",
+        "a network of --width {width} with --batch-size {batch_size} takes at least {:.1} GiB of memory, which the \
+         system does not give; choose a smaller --width, or a machine with more memory",
         *needed as f64 / f64::from(1 << 30)
     )]
     NoMemory {

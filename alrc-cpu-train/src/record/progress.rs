@@ -35,8 +35,8 @@ impl Write for Messages {
 
 /// A bar on a terminal, none elsewhere.
 ///
-/// An empty line stands above the first: a terminal that shows Ctrl-C as `^C` moves down by a line, after which one line
-/// less than the bars have is removed.
+/// An empty line stands above the first: a terminal that shows Ctrl-C as `^C` moves down by a line, after which the
+/// topmost line is not removed with the others.
 fn bar(label: &str, first: u64, len: u64, style: &str) -> Option<ProgressBar> {
     static HAS_BARS: AtomicBool = AtomicBool::new(false);
     io::stderr().is_terminal().then(|| {

@@ -14,8 +14,8 @@ pub(super) fn is_json(line: &str) -> bool {
     read.map_or_else(|error| error.is_eof(), |_| true)
 }
 
-/// The names of the fields of a line that may be losses: numbers, perhaps in quotes, and nulls. None where the line is no
-/// object.
+/// The names of the fields of a line that may be losses: numbers, perhaps in quotes, and nulls. None where the line
+/// is no object.
 pub(super) fn names(line: &[u8]) -> impl Iterator<Item = String> {
     let object: serde_json::Map<String, serde_json::Value> =
         parse(line, |line| serde_json::from_slice(line)).unwrap_or_default();

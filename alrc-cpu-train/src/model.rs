@@ -143,9 +143,20 @@ impl Network {
 
     /// Room for the gradients of the activations of `images` images.
     pub fn gradients(&self, images: usize) -> Gradients {
-        let channels = self.layers.iter().map(|layer| layer.shape.out_channels).max().unwrap_or(CHANNELS);
-        let buffer = || zeros(images * self.size.pixels() * channels);
+        let buffer = || zeros(images * self.size.pixels() * self.most_channels());
         Gradients { current: buffer(), next: buffer(), skipped: buffer() }
+    }
+
+    /// Values that an image takes in [`activations`](Self::activations) and [`gradients`](Self::gradients), together
+    /// with its target.
+    pub fn values_per_image(&self) -> usize {
+        let outputs: usize = self.layers.iter().map(|layer| layer.shape.out_channels).sum();
+        self.size.pixels() * (2 * CHANNELS + outputs + 3 * self.most_channels())
+    }
+
+    /// The channels of the layer that has the most.
+    fn most_channels(&self) -> usize {
+        self.layers.iter().map(|layer| layer.shape.out_channels).max().unwrap_or(CHANNELS)
     }
 
     fn mask_len(&self, layer: &Layer, images: usize) -> usize {

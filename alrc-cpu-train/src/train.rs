@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::data::sampler::Sampler;
 use crate::data::{Dataset, preprocess};
 use crate::loss::ImageLoss;
+use crate::memory;
 use crate::model::Network;
 use crate::optim::Optimizer;
 use crate::random::{Purpose, Random};
@@ -86,12 +87,13 @@ impl Trainer {
         Self::with_backend(config, dataset, network, backend)
     }
 
-    /// The same on the backend that `config` names.
+    /// The same on the backend that `config` names; an error, too, where the memory is too small.
     ///
     /// # Panics
     /// Where `config` is not valid.
     pub fn open(config: Config, dataset: impl Into<Arc<Dataset>>) -> Result<Self, BackendError> {
         let network = Network::of(&config);
+        memory::check(&config, &network)?;
         let backend = backend::open(&config, &network)?;
         Ok(Self::with_backend(config, dataset, network, backend))
     }

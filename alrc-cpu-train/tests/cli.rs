@@ -4,6 +4,7 @@
 mod program;
 
 use std::fs;
+use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
 use program::{QUICK, STORED, alrc_train, assert_fails, assert_refused, directory, run};
@@ -168,32 +169,47 @@ fn divergence_stops_the_run() {
     let output = output.unwrap();
     let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{message}");
-    assert!(message.contains("diverged at step") && message.contains("checkpoint"), "{message}");
-    assert!(message.contains("or clipping (--num-stddev 3"), "{message}");
+    for part in
+        ["no image had a finite loss from step 1 to step 10", "--learning-rate below 1000", "--num-stddev 3"]
+    {
+        assert!(message.contains(part), "no '{part}' in: {message}");
+    }
+    // None of the parameters that are saved gave a finite loss.
+    assert!(!message.contains("--init"), "{message}");
     let summary = fs::read_to_string(directory.path().join("out/summary.json")).unwrap();
     assert!(summary.contains("diverged"));
 }
 
-/// Clipping that is on is no remedy; a lower threshold is.
+/// Clipping that is on is no remedy; a lower threshold is, and a limit that comes down to the losses.
 #[test]
 fn the_advice_after_a_divergence_suits_the_run() {
     let directory = directory();
-    let command = run(
-        directory.path(),
+    let diverges = |arguments: &[&str], parts: &[&str]| {
+        let options =
+            ["--optimizer", "sgd", "--learning-rate", "20", "--steps", "100", "--checkpoint-every", "1"];
+        let command = run(directory.path(), &[&options[..], &["--keep", "100"], arguments].concat());
+        assert_fails(command, 3, &[&["diverged"], parts].concat());
+    };
+    diverges(
+        &["--num-stddev", "1e9", "--out", "never clipped"],
         &[
-            "--optimizer",
-            "sgd",
-            "--learning-rate",
-            "1000",
-            "--steps",
-            "100",
-            "--num-stddev",
-            "1e9",
-            "--out",
-            "out",
+            "--learning-rate below 20",
+            "clipping that sets in, as it never did",
+            "--num-stddev below 1000000000",
+            "--mu1-start",
+            "--warm-up",
         ],
     );
-    assert_fails(command, 3, &["diverged", "or a --num-stddev below 1000000000"]);
+    let losses = fs::read_to_string(directory.path().join("never clipped/losses.csv")).unwrap();
+    let finite = losses.lines().skip(1).take_while(|row| !row.contains("NaN")).count();
+    assert!(finite > 1, "{losses}");
+    let before = format!("--init 'never clipped/checkpoints/step-{:08}.safetensors'", finite - 1);
+    let again = ["--resume", "--out", "never clipped"];
+    assert_fails(alrc_train(directory.path(), &[&["run"][..], &again].concat()), 3, &[&before]);
+    diverges(
+        &["--num-stddev", "0.05", "--learning-rate", "1000", "--out", "clipped"],
+        &["--learning-rate below 1000, or with a --num-stddev below 0.05"],
+    );
 }
 
 #[test]
@@ -358,6 +374,7 @@ fn an_interrupted_run_is_whole() {
     let mut child = Command::new(assert_cmd::cargo::cargo_bin!("alrc-train"))
         .current_dir(directory.path())
         .args(["run", "--width", "4", "--out", "out"])
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let losses = directory.path().join("out/losses.csv");
@@ -367,13 +384,72 @@ fn an_interrupted_run_is_whole() {
     }
     let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(kill.success());
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
     let summary: serde_json::Value =
         serde_json::from_slice(&fs::read(directory.path().join("out/summary.json")).unwrap()).unwrap();
     assert_eq!(summary["ending"], "interrupted");
     let rows = fs::read_to_string(losses).unwrap().lines().count() as u64 - 1;
     assert_eq!(summary["steps"], rows);
-    assert!(directory.path().join(summary["final_checkpoint"].as_str().unwrap()).exists());
+    let checkpoint = summary["final_checkpoint"].as_str().unwrap();
+    assert!(directory.path().join(checkpoint).exists());
+    let message = String::from_utf8(output.stderr).unwrap();
+    for part in [&*format!("saved in {checkpoint}"), "to go on: alrc-train run --resume --out out"] {
+        assert!(message.contains(part), "no '{part}' in: {message}");
+    }
+}
+
+/// On a terminal, which shows Ctrl-C, nothing of the progress is left.
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_c_leaves_no_progress_bar() {
+    let directory = directory();
+    let program = env!("CARGO_BIN_EXE_alrc-train");
+    let command = format!("stty rows 24 cols 80; exec '{program}' run --width 4 --out out");
+    let script = Command::new("script")
+        .current_dir(directory.path())
+        .args(["-qefc", &command, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let Ok(mut script) = script else {
+        eprintln!("SKIPPED ctrl_c_leaves_no_progress_bar: no program `script`");
+        return;
+    };
+    let mut shown = Vec::new();
+    let mut output = script.stdout.take().unwrap();
+    let mut read = |shown: &mut Vec<u8>| {
+        let mut bytes = [0; 4096];
+        let len = output.read(&mut bytes).unwrap();
+        shown.extend_from_slice(&bytes[..len]);
+        len > 0
+    };
+    while !String::from_utf8_lossy(&shown).contains("images/s") {
+        assert!(read(&mut shown), "ended too early: {}", String::from_utf8_lossy(&shown));
+    }
+    script.stdin.as_mut().unwrap().write_all(b"\x03").unwrap();
+    while read(&mut shown) {}
+    assert_eq!(script.wait().unwrap().code(), Some(130));
+    let mut terminal = vt100::Parser::new(24, 80, 0);
+    terminal.process(&shown);
+    let screen = terminal.screen().contents();
+    assert!(screen.contains("to go on: alrc-train run --resume --out out"), "{screen}");
+    assert!(!screen.contains("/100000") && !screen.contains("images/s"), "{screen}");
+}
+
+/// More memory than the system gives is asked for before anything is written, and named.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_network_too_large_for_the_memory_is_refused() {
+    let directory = directory();
+    for command in ["run", "compare", "sweep unstable-sgd"] {
+        let mut limited = assert_cmd::Command::new("sh");
+        limited.current_dir(directory.path()).args(["-c", "ulimit -v 4000000; exec \"$0\" \"$@\""]);
+        limited.arg(env!("CARGO_BIN_EXE_alrc-train")).args(command.split(' '));
+        limited.args(["--width", "2048", "--steps", "1", "--threads", "1", "--out", "out"]);
+        assert_fails(limited, 2, &["--width 2048", "--batch-size", "GiB", "choose a smaller --width"]);
+        assert!(!directory.path().join("out").exists(), "{command}: something was written");
+    }
 }
 
 proptest! {

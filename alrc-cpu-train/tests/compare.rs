@@ -128,7 +128,7 @@ fn a_comparison_is_not_overwritten_nor_mixed() {
         refuses(&arguments, &[&format!("out was made with {made_with}, not {wanted};")]);
     }
     // All runs are finished, and one that is not there yet would be added.
-    let other_images = ["--data other", "not those of '--data data'", "with which out was begun"];
+    let other_images = ["--data other", "not those of '--data data'", "with which out was made"];
     let other = ["--resume", "--data", "other"];
     refuses(&[&other[..], &["--seeds", "3"]].concat(), &other_images);
     // A run is not finished.
@@ -137,7 +137,7 @@ fn a_comparison_is_not_overwritten_nor_mixed() {
     // The same place, with an image more.
     fs::rename(at("data"), at("former")).unwrap();
     write_data(directory.path(), "data", 6);
-    refuses(&["--resume", "--seeds", "3"], &["--data data", "have changed since out was begun"]);
+    refuses(&["--resume", "--seeds", "3"], &["--data data", "have changed since out was made"]);
     // The same images elsewhere.
     compare(&["--resume", "--data", "former"]).assert().success();
     let description = fs::read_to_string(at("out/compare.toml")).unwrap();
@@ -145,6 +145,33 @@ fn a_comparison_is_not_overwritten_nor_mixed() {
 
     let nowhere = alrc_train(directory.path(), &["compare", "--resume"]);
     assert_refused(nowhere, directory.path(), &["--resume", "--out DIR"]);
+}
+
+/// Options may lie where the comparison goes, but not under the name that a run gives to its own.
+#[test]
+fn options_in_the_same_directory_are_left_alone() {
+    let directory = directory();
+    let options = "width = 2\nsteps = 2\n";
+    for (name, resume) in [("config.toml", &[][..]), ("config.toml", &["--resume"]), ("options.toml", &[])] {
+        let out = directory.path().join("out");
+        let file = out.join(name);
+        fs::create_dir(&out).unwrap();
+        fs::write(&file, options).unwrap();
+        let config = format!("out/{name}");
+        let compare = ["compare", "--seeds", "1", "--config", &config, "--out", "out"];
+        let mut compare = alrc_train(directory.path(), &[&compare, resume].concat());
+        if name == "config.toml" {
+            assert_refused(
+                compare,
+                &out,
+                &["'out' for '--out'", "its config.toml", "call that file otherwise"],
+            );
+        } else {
+            compare.assert().success();
+        }
+        assert_eq!(fs::read_to_string(file).unwrap(), options);
+        fs::remove_dir_all(out).unwrap();
+    }
 }
 
 /// Not even the last run may have a seed that its files cannot hold.

@@ -259,6 +259,69 @@ fn checkpoints_of_another_run_are_passed_over() {
     assert_refused(resume(), &directory.path().join("out/checkpoints"), &parts);
 }
 
+/// A checkpoint that was made on other images, brought here by hand, is no reason to go on before it: which images are
+/// meant is for the user to say.
+#[cfg(unix)]
+#[test]
+fn a_checkpoint_of_other_images_is_refused() {
+    let directory = directory();
+    let newest = interrupted(directory.path());
+    write_data(directory.path(), "other", 4);
+    run(directory.path(), &["--data", "other", "--out", "elsewhere"]).assert().success();
+    fs::copy(directory.path().join("elsewhere/checkpoints/step-00000012.safetensors"), newest).unwrap();
+    fs::remove_file(directory.path().join("out/summary.json")).unwrap();
+    let out = directory.path().join("out");
+    let before = files(&out);
+    let parts = ["--data data", "out/checkpoints/step-00000012.safetensors", "put the former back", "--out"];
+    assert_refused(alrc_train(directory.path(), &["run", "--resume", "--out", "out"]), &out, &parts);
+    assert!(files(&out) == before);
+}
+
+/// The same file by another path continues the run; another file does not.
+#[test]
+fn starting_parameters_are_a_file_and_not_a_path() {
+    let directory = directory();
+    write_data(directory.path(), "data", 5);
+    let run = |arguments: &[&str]| run(directory.path(), &[&["--data", "data"], arguments].concat());
+    run(&["--seed", "7", "--out", "start"]).assert().success();
+    let init = "start/checkpoints/step-00000012.safetensors";
+    run(&["--init", init, "--out", "out"]).assert().success();
+    let resume = |init: &str| {
+        alrc_train(directory.path(), &["run", "--resume", "--out", "out", "--steps", "20", "--init", init])
+    };
+    let copy = "copy.safetensors";
+    fs::copy(directory.path().join(init), directory.path().join(copy)).unwrap();
+    let parts = [&format!("--init {init}"), &*format!("not --init {copy}")];
+    assert_refused(resume(copy), &directory.path().join("out"), &parts);
+    resume(&format!("./out/../{init}")).assert().success();
+}
+
+/// A path in a configuration is relative to wherever the program is started.
+#[test]
+fn data_that_a_configuration_names_are_said_to_come_from_it() {
+    let directory = directory();
+    let at = |name: &str| directory.path().join(name);
+    write_data(directory.path(), "data", 5);
+    run(directory.path(), &["--data", "data", "--out", "out"]).assert().success();
+    let compare = ["compare", "--data", "data", "--width", "2", "--steps", "2", "--seeds", "1", "--out"];
+    alrc_train(directory.path(), &[&compare[..], &["pair"]].concat()).assert().success();
+    fs::create_dir(at("elsewhere")).unwrap();
+    let cases: [(&[&str], &str); 4] = [
+        (&["run", "--resume", "--out", "../out", "--steps", "20"], "../out/config.toml"),
+        (&["run", "--config", "../out/config.toml"], "../out/config.toml"),
+        (&["sweep", "unstable-sgd", "--config", "../out/config.toml"], "../out/config.toml"),
+        (&["compare", "--resume", "--out", "../pair", "--steps", "4"], "../pair/compare.toml"),
+    ];
+    for (arguments, file) in cases {
+        let parts = ["cannot read data", &*format!("this path stands in {file}"), "give --data"];
+        assert_refused(alrc_train(&at("elsewhere"), arguments), &at("elsewhere"), &parts);
+        let given = [arguments, &["--data", "absent"]].concat();
+        let output = alrc_train(&at("elsewhere"), &given).output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(message.contains("cannot read absent") && !message.contains("stands in"), "{message}");
+    }
+}
+
 #[test]
 fn two_processes_do_not_share_a_run() {
     let directory = directory();

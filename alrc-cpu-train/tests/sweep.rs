@@ -276,3 +276,47 @@ fn a_sweep_does_not_take_over_other_runs() {
     fs::rename(directory.path().join("data"), directory.path().join("moved")).unwrap();
     sweep(&["--data", "moved"]).assert().success();
 }
+
+/// One run without a good checkpoint keeps none of the others from being trained.
+#[test]
+fn a_run_that_cannot_go_on_does_not_end_the_sweep() {
+    let directory = grid_directory();
+    let sweep = |arguments: &[&str]| {
+        let options = ["sweep", "grid.toml", "--out", "out", "--repeats", "1"];
+        alrc_train(directory.path(), &[&options[..], arguments].concat()).output().unwrap()
+    };
+    assert!(sweep(&[]).status.success());
+    let of_run = |name: &str| directory.path().join("out").join(name);
+    // The first of the grid, and the last.
+    let [damaged, absent] = ["batch-size-1_num-stddev-2_seed-0", "batch-size-2_num-stddev-off_seed-0"];
+    for checkpoint in fs::read_dir(of_run(damaged).join("checkpoints")).unwrap() {
+        fs::write(checkpoint.unwrap().path(), "damaged").unwrap();
+    }
+    fs::remove_file(of_run(damaged).join("summary.json")).unwrap();
+    fs::remove_dir_all(of_run(absent)).unwrap();
+
+    let output = sweep(&["--json"]);
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    let runs: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let outcome = |name: &str| &runs.iter().find(|run| run["name"] == name).unwrap()["outcome"];
+    assert!(outcome(damaged)["failed"].as_str().unwrap().contains("no checkpoint in out/batch-size-1"));
+    assert_eq!(outcome(absent)["trained"]["steps"], 20);
+    assert_eq!(runs.iter().filter(|run| run["outcome"]["skipped"].is_object()).count(), 2);
+
+    let output = sweep(&[]);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        told.contains("4 runs: ") && told.contains("3 done before") && told.contains("1 failed"),
+        "{told}"
+    );
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    for part in [damaged, "remove its directory", "error: 1 of 4 runs failed", "give the same command again"]
+    {
+        assert!(message.contains(part), "no '{part}' in: {message}");
+    }
+    // As advised.
+    fs::remove_dir_all(of_run(damaged)).unwrap();
+    assert!(sweep(&[]).status.success());
+}

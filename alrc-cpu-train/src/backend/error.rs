@@ -42,6 +42,20 @@ pub enum BackendError {
         /// What it says.
         problem: String,
     },
+    /// The machine's memory is too small.
+    #[error(
+        "a network of --width {width} with --batch-size {batch_size} takes at least {:.1} GiB of memory, which the \
+         system does not give; choose a smaller --width, or a machine with more memory",
+        *needed as f64 / f64::from(1 << 30)
+    )]
+    NoMemory {
+        /// Channels of the trunk.
+        width: usize,
+        /// Images a step.
+        batch_size: usize,
+        /// Bytes.
+        needed: u64,
+    },
     /// A buffer would be larger than the adapter permits.
     #[error(
         "the {buffer} need {size} bytes; the adapter permits {permitted} in one buffer: choose a smaller --width, \

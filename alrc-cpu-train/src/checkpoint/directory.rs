@@ -52,6 +52,11 @@ impl Directory {
         self.newest_first().ok()?.first().and_then(|path| step_of(path))
     }
 
+    /// The newest checkpoint, good or not, that was written after fewer than `steps` steps.
+    pub fn newest_before(&self, steps: u64) -> Option<PathBuf> {
+        self.newest_first().ok()?.into_iter().find(|path| step_of(path).is_some_and(|done| done < steps))
+    }
+
     /// Takes a checkpoint that cannot be used out of the way, so that it does not count among the newest.
     pub fn set_aside(&self, path: &Path) -> Result<(), CheckpointError> {
         std::fs::rename(path, path.with_extension("damaged"))

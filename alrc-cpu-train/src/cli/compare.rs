@@ -14,7 +14,7 @@ use super::{Failure, stop_on_signal, stopped};
 use crate::config::Config;
 use crate::experiment::compare::{self, Compared, Comparison, PERMITTED_SEEDS};
 use crate::loss::Loss;
-use crate::record::files::LOSSES;
+use crate::record::files::{COMPARISON, LOSSES};
 
 /// Train one setting with and without clipping, side by side, and draw both: the two-minute demonstration.
 ///
@@ -47,7 +47,10 @@ impl Compare {
         let comparison = self.comparison()?;
         let directory = self.output.directory("compare");
         let stop = stop_on_signal()?;
-        let runs = comparison.carry_out(&directory, self.resume, &stop)?;
+        let runs = comparison.carry_out(&directory, self.resume, &stop).map_err(|error| {
+            let origin = self.resume.then(|| directory.join(COMPARISON));
+            self.options.tell_origin_of_data(error, origin)
+        })?;
         if self.output.json {
             say!("{}", serde_json::to_string_pretty(&runs)?)?;
         } else if !runs.is_empty() {

@@ -12,6 +12,7 @@ use crate::backend::BackendKind;
 use crate::config::{self, Config, NumStddev, SumOrder, Switch, permitted};
 use crate::conv::Algorithm;
 use crate::data::sampler::Order;
+use crate::experiment::run::RunError;
 use crate::loss::Loss;
 use crate::optim::{OptimizerKind, Schedule};
 use crate::simd;
@@ -108,6 +109,23 @@ impl Options {
         let config = defaults.with(&self.table()?).map_err(|error| Failure::Usage(error.to_string()))?;
         config.validate()?;
         Ok(config)
+    }
+
+    /// The failure, and if it is that of images whose path is not from the command line, where it is from: the
+    /// configuration file, else `origin`.
+    pub(super) fn tell_origin_of_data(&self, error: RunError, origin: Option<PathBuf>) -> Failure {
+        if self.data.is_some() || !matches!(error, RunError::Data(_)) {
+            return error.into();
+        }
+        let names_data = |file: &&Path| read_table(file).is_ok_and(|table| table.contains_key("data"));
+        let file = self.config.as_deref().filter(names_data).map(Path::to_owned);
+        match file.or(origin) {
+            Some(file) => Failure::Usage(format!(
+                "{error}; this path stands in {}: give --data if the images lie elsewhere now",
+                file.display()
+            )),
+            None => error.into(),
+        }
     }
 
     /// The options that the configuration file and the command line give.

@@ -12,11 +12,12 @@ use super::options::{Options, Output};
 use super::ranks::{agree, meet};
 use super::shell::shell_word;
 use super::{Failure, counted, stop_on_signal, stopped};
+use crate::checkpoint;
 use crate::comm::{Communicator, Transport, agreement};
 use crate::config::{self, Config, Switch};
 use crate::data::{self, Dataset};
-use crate::experiment::run::{self, Resumed, RunError};
-use crate::record::files::LOSSES;
+use crate::experiment::run::{self, LOST_STEPS, Resumed, RunError};
+use crate::record::files::{CHECKPOINTS, CONFIG, LOSSES};
 use crate::record::progress::Progress;
 use crate::record::summary::{Ending, Summary, last_steps};
 use crate::signal::Stop;
@@ -83,7 +84,7 @@ impl Run {
         match summary.ending {
             Ending::Finished => Ok(ExitCode::SUCCESS),
             Ending::Interrupted => Ok(stopped(stop)),
-            Ending::Diverged => Err(diverged(summary, config.num_stddev)),
+            Ending::Diverged => Err(diverged(&summary, &config, &directory)),
         }
     }
 
@@ -113,6 +114,9 @@ impl Run {
             info!("{}", why_nothing_was_clipped(config, &directory.join(LOSSES)));
         }
         if summary.ending == Ending::Interrupted {
+            if let Some(checkpoint) = &summary.final_checkpoint {
+                info!("what was trained is saved in {}", checkpoint.display());
+            }
             info!("to go on: alrc-train run --resume --out {}", shell_word(directory));
         }
         Ok(())
@@ -138,8 +142,11 @@ impl Run {
         if let Some(summary) = self.finished(ranks, &config)? {
             return Ok((summary, config));
         }
-        let dataset = data::load(&config.data, config.seed).map_err(RunError::from);
-        let dataset = agree(ranks, dataset.map_err(Failure::from))?;
+        let dataset = data::load(&config.data, config.seed).map_err(|error| {
+            let origin = self.resume.then(|| directory.join(CONFIG));
+            self.options.tell_origin_of_data(error.into(), origin)
+        });
+        let dataset = agree(ranks, dataset)?;
         agreement::compare(ranks, &describe(&dataset), |its, first| {
             format!("reads {its} from --data, rank 0 reads {first}; give every rank the same data")
         })?;
@@ -229,18 +236,26 @@ fn describe(dataset: &Dataset) -> String {
     format!("{} images with the CRC-32 {:08x}", dataset.records.len(), dataset.checksum())
 }
 
-fn diverged(summary: Summary, num_stddev: Option<f32>) -> Failure {
-    let good = summary.final_checkpoint.map_or("no checkpoint is finite".to_owned(), |path| {
-        format!("the last checkpoint whose parameters are finite is {}", path.display())
-    });
-    let step = summary.steps - 1;
-    let clipping = match num_stddev {
+/// What became of a run that diverged, and what may help.
+fn diverged(summary: &Summary, config: &Config, directory: &Path) -> Failure {
+    let first = summary.steps.saturating_sub(LOST_STEPS.into());
+    let clipping = match config.num_stddev {
         Some(0.0) => String::new(),
-        Some(n) => format!(", or a --num-stddev below {n}"),
-        None => ", or clipping (--num-stddev 3, or lower)".to_owned(),
+        Some(n) if summary.clipped_fraction > 0.0 => format!(", or with a --num-stddev below {n}"),
+        Some(n) => format!(
+            ", or with clipping that sets in, as it never did: by a --num-stddev below {n}, a lower --mu1-start and \
+             --mu2-start, or --warm-up 20 instead of these"
+        ),
+        None => ", or with clipping (--num-stddev 3, or lower)".to_owned(),
     };
+    let checkpoints = checkpoint::Directory::new(directory.join(CHECKPOINTS), config.keep);
+    let before = checkpoints.newest_before(first).map_or_else(String::new, |path| {
+        format!("; --init {} starts from the parameters before", shell_word(&path))
+    });
     Failure::Diverged(format!(
-        "training diverged at step {step}: no image of 10 successive steps had a finite loss; {good}; try a lower \
-         --learning-rate{clipping}"
+        "training diverged: no image had a finite loss from step {first} to step {}; begin a new run with a \
+         --learning-rate below {}{clipping}{before}",
+        summary.steps - 1,
+        config.learning_rate
     ))
 }

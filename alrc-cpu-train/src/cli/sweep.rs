@@ -93,7 +93,10 @@ impl Sweep {
         }
         let stop = stop_on_signal()?;
         let (label, datasets) = (name.to_string_lossy(), Datasets::default());
-        let swept = sweep::sweep(runs, &directory, self.jobs, &label, &datasets, &stop)?;
+        let swept = sweep::sweep(runs, &directory, self.jobs, &label, &datasets, &stop);
+        // A published grid names no data.
+        let origin = Some(PathBuf::from(&self.grid));
+        let swept = swept.map_err(|error| self.options.tell_origin_of_data(error, origin))?;
         if self.json {
             say!("{}", serde_json::to_string_pretty(&swept)?)?;
         } else {
@@ -103,7 +106,7 @@ impl Sweep {
             info!("to go on, give the same command again");
             return Ok(stopped(&stop));
         }
-        Ok(ExitCode::SUCCESS)
+        check_outcomes(&swept)
     }
 
     /// The runs of the grid, with what the command line changes.
@@ -169,6 +172,24 @@ fn validate(option: &'static str, config: Config) -> Result<(), ConfigError> {
     config.validate().map_err(|error| ConfigError { option, ..error })
 }
 
+/// An error that tells which runs failed, if any did.
+fn check_outcomes(swept: &[Swept]) -> Result<ExitCode, Failure> {
+    let failures = swept.iter().filter_map(|run| match &run.outcome {
+        Outcome::Failed(error) => Some(format!("\n{}: {error}", run.name)),
+        _ => None,
+    });
+    let failures: Vec<_> = failures.collect();
+    if failures.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    Err(Failure::Usage(format!(
+        "{} of {} failed; when what follows is mended, give the same command again:{}",
+        failures.len(),
+        counted(swept.len() as u64, "run", "runs"),
+        failures.concat()
+    )))
+}
+
 fn print_outcomes(swept: &[Swept], directory: &Path) -> Result<(), Failure> {
     let count = |is: fn(&Outcome) -> bool| swept.iter().filter(|run| is(&run.outcome)).count();
     let ended = |ending: Ending| {
@@ -177,7 +198,8 @@ fn print_outcomes(swept: &[Swept], directory: &Path) -> Result<(), Failure> {
         swept.iter().filter(is_ended).count()
     };
     say!(
-        "{}: {} finished here, {} interrupted, {} diverged, {} done before, {} in another process, {} not begun",
+        "{}: {} finished here, {} interrupted, {} diverged, {} done before, {} in another process, {} not begun, \
+         {} failed",
         counted(swept.len() as u64, "run", "runs"),
         ended(Ending::Finished),
         ended(Ending::Interrupted),
@@ -185,6 +207,7 @@ fn print_outcomes(swept: &[Swept], directory: &Path) -> Result<(), Failure> {
         count(|outcome| matches!(outcome, Outcome::Skipped(_))),
         count(|outcome| matches!(outcome, Outcome::Elsewhere)),
         count(|outcome| matches!(outcome, Outcome::NotBegun)),
+        count(|outcome| matches!(outcome, Outcome::Failed(_))),
     )?;
     say!("report: alrc-train report {}", directory.display())
 }

@@ -8,7 +8,9 @@ use super::files::{lock, read_toml, save, save_toml};
 use super::grid::GridRun;
 use super::run::{self, RunError};
 use super::sweep::{Datasets, Outcome, Swept, share_threads, sweep};
-use crate::config::{Config, ConfigError, difference};
+use crate::config::{Config, ConfigError};
+use crate::memory;
+use crate::model::Network;
 use crate::record::files::{COMPARISON, is_run};
 use crate::record::summary::{Ending, Summary};
 use crate::report::axis::Axis;
@@ -82,7 +84,7 @@ impl Comparison {
     /// Trains the runs, as many side by side as there are threads, and writes their files, `curves.svg` and
     /// `curves.png` to `directory`. What is there is finished, not done again, with `resume`, and an error without.
     /// An error, before anything is written, if it is a run, or another comparison, has more seeds or steps or other
-    /// images, or if another process is at work there.
+    /// images, if another process is at work there, or if the memory is too small.
     ///
     /// Returns the runs that have been begun.
     pub fn carry_out(&self, directory: &Path, resume: bool, stop: &Stop) -> Result<Vec<Compared>, RunError> {
@@ -91,6 +93,7 @@ impl Comparison {
         // Data that cannot be read are refused before anything is written; the first runs use what is read here.
         let first = datasets.load(&self.options)?;
         let images = first.checksum();
+        memory::check(&self.options, &Network::of(&self.options))?;
         let _lock = lock(directory)?;
         // Again, for what another process may have done since.
         if let Some(found) = self.check(directory, resume)? {
@@ -166,7 +169,9 @@ impl Description {
         let shrinks = |option, found: u64, wanted: u64| {
             (wanted < found).then(|| (format!("--{option} {found}"), format!("--{option} {wanted}")))
         };
-        difference(&self.options.defining(), &wanted.options.defining())
+        wanted
+            .options
+            .first_difference(&self.options.defining())
             .or_else(|| shrinks("seeds", self.seeds, wanted.seeds))
             .or_else(|| shrinks("steps", self.options.steps, wanted.options.steps))
     }
@@ -205,6 +210,7 @@ impl Trained {
         let summary = match swept.outcome {
             Outcome::Skipped(summary) | Outcome::Trained(summary) => summary,
             Outcome::Elsewhere => return Err(RunError::Locked(swept.directory)),
+            Outcome::Failed(error) => return Err(error),
             Outcome::NotBegun => return Ok(None),
         };
         let curve = Run::read(&swept.directory)?.curve;

@@ -5,12 +5,10 @@
 //! number holds the names of the columns, and so does a last comment (`#`) before the first row that has as many
 //! names as there are cells; else the columns are named `1`, `2`, ...
 
-use std::borrow::Cow;
-use std::fmt;
+mod json;
+
 use std::io::{self, BufRead, Read};
 
-use serde::Deserializer as _;
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use thiserror::Error;
 
 /// Columns that are taken, the first that there is, when none is named.
@@ -122,7 +120,7 @@ impl Log {
         if first.starts_with('{') {
             return Self::open_json(source, head, column);
         }
-        if first.starts_with('[') && is_json(&first) {
+        if first.starts_with('[') && json::is_json(&first) {
             return Err(LogError::NotJsonLines);
         }
         let delimiter = [',', ';', '\t'].into_iter().find(|&delimiter| first.contains(delimiter));
@@ -166,12 +164,8 @@ impl Log {
         }
         let mut columns: Vec<String> = Vec::new();
         for line in head.split(|&byte| byte == b'\n') {
-            let object: serde_json::Map<String, serde_json::Value> =
-                parse(line, |line| serde_json::from_slice(line)).unwrap_or_default();
-            for (name, value) in object {
-                if (value.is_number() || value.is_null() || is_number_in_quotes(&value))
-                    && !columns.contains(&name)
-                {
+            for name in json::names(line) {
+                if !columns.contains(&name) {
                     columns.push(name);
                 }
             }
@@ -225,7 +219,7 @@ impl Log {
                     return Ok(None);
                 }
                 if !line.trim_ascii().is_empty() {
-                    let value = parse(line, |line| field(line, &self.column));
+                    let value = json::value(line, &self.column);
                     return value.map(Some).map_err(|error| problem(self.line, error.to_string()));
                 }
             },
@@ -294,134 +288,4 @@ fn number(cell: &[u8]) -> Result<Option<f64>, String> {
             if has_decimal_comma { ": it has a comma where a decimal point is expected" } else { "" };
         format!("'{text}' is not a number{reason}")
     })
-}
-
-/// Whether a line is JSON, or begins a document of several lines.
-fn is_json(line: &str) -> bool {
-    let read = parse(line.as_bytes(), |line| serde_json::from_slice::<IgnoredAny>(line));
-    read.map_or_else(|error| error.is_eof(), |_| true)
-}
-
-/// Reads a line of JSON, in which there may be words for what JSON cannot express.
-fn parse<T>(line: &[u8], read: impl Fn(&[u8]) -> serde_json::Result<T>) -> serde_json::Result<T> {
-    read(line).or_else(|_| read(&quote_non_finite(line)))
-}
-
-/// Puts the words that some programs write into JSON for what JSON cannot express between quotes, but for those that
-/// stand in a string.
-fn quote_non_finite(line: &[u8]) -> Cow<'_, [u8]> {
-    let Ok(text) = std::str::from_utf8(line) else { return Cow::Borrowed(line) };
-    let (mut quoted, mut in_string) = (String::new(), false);
-    for part in text.split_inclusive('"') {
-        let before_quote = part.trim_end_matches('"');
-        let backslashes = before_quote.len() - before_quote.trim_end_matches('\\').len();
-        if in_string {
-            quoted += part;
-            in_string = backslashes % 2 == 1;
-        } else {
-            quoted += &part
-                .replace("NaN", "\"NaN\"")
-                .replace("Infinity", "\"inf\"")
-                .replace("-\"inf\"", "\"-inf\"");
-            in_string = true;
-        }
-    }
-    Cow::Owned(quoted.into_bytes())
-}
-
-fn is_number_in_quotes(value: &serde_json::Value) -> bool {
-    value.as_str().is_some_and(|text| text.parse::<f64>().is_ok())
-}
-
-/// The number in a field of a JSON object; none where there is no such field.
-fn field(line: &[u8], name: &str) -> serde_json::Result<Option<f64>> {
-    let mut json = serde_json::Deserializer::from_slice(line);
-    let value = json.deserialize_map(Field(name))?;
-    json.end()?;
-    Ok(value)
-}
-
-/// Takes one field of an object and passes over the others.
-struct Field<'a>(&'a str);
-
-impl<'de> Visitor<'de> for Field<'_> {
-    type Value = Option<f64>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut value = None;
-        while let Some(is_wanted) = map.next_key_seed(IsKey(self.0))? {
-            if is_wanted {
-                value = map.next_value_seed(Number)?;
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(value)
-    }
-}
-
-/// Whether a key is the one that is wanted.
-struct IsKey<'a>(&'a str);
-
-impl<'de> DeserializeSeed<'de> for IsKey<'_> {
-    type Value = bool;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for IsKey<'_> {
-    type Value = bool;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<bool, E> {
-        Ok(key == self.0)
-    }
-}
-
-/// A number, perhaps in quotes, or null.
-struct Number;
-
-impl<'de> DeserializeSeed<'de> for Number {
-    type Value = Option<f64>;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Option<f64>, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl Visitor<'_> for Number {
-    type Value = Option<f64>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number")
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
-        Ok(Some(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
-        Ok(Some(value as f64))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(Some(value as f64))
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
-        number(text.as_bytes()).map_err(E::custom)
-    }
 }

@@ -28,7 +28,7 @@ use crate::signal::Stop;
 use crate::train::{StepRecord, Trainer};
 
 /// A run without one finite loss in so many successive steps has diverged.
-const LOST_STEPS: u32 = 10;
+pub const LOST_STEPS: u32 = 10;
 
 /// A run that has been begun.
 pub struct Run {
@@ -342,7 +342,7 @@ pub(super) fn check_images(
         return Ok(());
     }
     Err(RunError::OtherData {
-        directory: directory.to_owned(),
+        path: directory.to_owned(),
         began_with: began_with.0.to_owned(),
         given: given.0.to_owned(),
         checksums: (began_with.1, given.1),

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use serde::Serialize;
-use tracing::info;
+use serde::{Serialize, Serializer};
+use tracing::{error, info};
 
 use super::grid::GridRun;
 use super::plan::Plan;
@@ -28,8 +28,14 @@ pub enum Outcome {
     Trained(Summary),
     /// Another process is training it.
     Elsewhere,
+    /// What is in its directory keeps it from going on.
+    Failed(#[serde(serialize_with = "as_text")] RunError),
     /// The sweep was stopped before.
     NotBegun,
+}
+
+fn as_text<S: Serializer>(error: &RunError, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(error)
 }
 
 /// One run of a sweep.
@@ -58,7 +64,8 @@ pub fn share_threads(runs: Vec<GridRun>, jobs: usize) -> Vec<GridRun> {
 }
 
 /// Carries out the runs, `jobs` at a time, each in the directory of its name below `directory`, which must not be a run
-/// itself. Several processes may work on one directory.
+/// itself. Several processes may work on one directory. What keeps only one run from going on is told and does not end
+/// the others.
 pub fn sweep(
     runs: Vec<GridRun>,
     directory: &Path,
@@ -75,7 +82,15 @@ pub fn sweep(
     let runs: Vec<_> = runs.into_iter().zip(plan.images_done).collect();
     side_by_side(jobs, runs, |(GridRun { name, config }, images_done)| {
         let directory = directory.join(&name);
-        let outcome = series.carry_out(&name, config, images_done, &directory)?;
+        let images_left = config.steps * config.batch_size as u64 - images_done;
+        let outcome = match series.carry_out(&name, config, images_done, &directory) {
+            Err(error) if error.is_of_one_run() => {
+                error!("{name}: {error}");
+                series.overall.leave_out(images_left);
+                Outcome::Failed(error)
+            }
+            outcome => outcome?,
+        };
         Ok(Swept { name, directory, outcome })
     })
 }

@@ -1,6 +1,7 @@
 //! Progress bars on a terminal, a plain line every few seconds elsewhere; both on standard error.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
@@ -33,9 +34,15 @@ impl Write for Messages {
 }
 
 /// A bar on a terminal, none elsewhere.
+///
+/// An empty line stands above the first: a terminal that shows Ctrl-C as `^C` moves down by a line, after which the
+/// topmost line is not removed with the others.
 fn bar(label: &str, first: u64, len: u64, style: &str) -> Option<ProgressBar> {
+    static HAS_BARS: AtomicBool = AtomicBool::new(false);
     io::stderr().is_terminal().then(|| {
-        let style = ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let above = if HAS_BARS.swap(true, Ordering::Relaxed) { "" } else { "\n" };
+        let style = ProgressStyle::with_template(&format!("{above}{style}"))
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = BARS.add(ProgressBar::new(len).with_style(style).with_position(first));
         bar.set_prefix(label.to_owned());
         bar

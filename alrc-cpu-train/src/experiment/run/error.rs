@@ -35,7 +35,8 @@ pub enum RunError {
     NoRun(PathBuf),
     /// Several runs were to lie among the files of one.
     #[error(
-        "invalid value '{0}' for '--out': it is a run, among whose files other runs have no place; choose another directory"
+        "invalid value '{0}' for '--out': by its config.toml it is a run, among whose files other runs have no place; \
+         choose another directory, or call that file otherwise if it is none of a run"
     )]
     InRun(PathBuf),
     /// Another process writes to the directory.
@@ -52,10 +53,10 @@ pub enum RunError {
         wanted: String,
     },
     /// The directory holds a run, or a comparison, that began with other images.
-    #[error("{}", other_data(directory, began_with, given, checksums))]
+    #[error("{}", other_data(path, began_with, given, checksums))]
     OtherData {
-        /// Which directory.
-        directory: PathBuf,
+        /// Which directory, or which checkpoint.
+        path: PathBuf,
         /// `--data` of what is there.
         began_with: String,
         /// `--data` that was asked for.
@@ -119,11 +120,22 @@ impl RunError {
         }
     }
 
-    /// The same where the run in `directory`, which began with the images `began_with`, was to be continued with `given`.
-    pub(super) fn of_run(self, directory: &Path, began_with: &str, given: &str) -> Self {
+    /// Whether it lies in what is in the directory of one run: others can go on.
+    pub(in crate::experiment) fn is_of_one_run(&self) -> bool {
+        matches!(
+            self,
+            Self::NoRun(_)
+                | Self::Config { .. }
+                | Self::NoGoodCheckpoint(_)
+                | Self::Checkpoint(CheckpointError::Unreadable { .. })
+        )
+    }
+
+    /// The same where a run that began with the images `began_with` was to be continued with `given`.
+    pub(super) fn of_run(self, began_with: &str, given: &str) -> Self {
         match self {
-            Self::Checkpoint(CheckpointError::OtherImages { made_with, has, .. }) => Self::OtherData {
-                directory: directory.to_owned(),
+            Self::Checkpoint(CheckpointError::OtherImages { path, made_with, has }) => Self::OtherData {
+                path,
                 began_with: began_with.to_owned(),
                 given: given.to_owned(),
                 checksums: (made_with, has),
@@ -133,17 +145,17 @@ impl RunError {
     }
 }
 
-fn other_data(directory: &Path, began_with: &str, given: &str, (there, here): &(u32, u32)) -> String {
-    let directory = directory.display();
+fn other_data(path: &Path, began_with: &str, given: &str, (there, here): &(u32, u32)) -> String {
+    let path = path.display();
     let remedy = "choose another --out to begin anew";
     if began_with == given {
         format!(
-            "the images of '--data {given}' have changed since {directory} was begun (CRC-32 {there:08x}, now \
+            "the images of '--data {given}' have changed since {path} was made (CRC-32 {there:08x}, now \
              {here:08x}); put the former back, or {remedy}"
         )
     } else {
         format!(
-            "the images of '--data {given}' are not those of '--data {began_with}', with which {directory} was begun \
+            "the images of '--data {given}' are not those of '--data {began_with}', with which {path} was made \
              (CRC-32 {here:08x}, not {there:08x}); give '--data {began_with}', or the same images, or {remedy}"
         )
     }

@@ -21,7 +21,7 @@ pub(super) struct Newest {
 impl Newest {
     /// Brings trainer and losses of the run in `directory`, which began with the images `began_with`, into the state of
     /// its newest good checkpoint; none if there is no checkpoint yet. Newer ones that are damaged, or of a run with other
-    /// options, are set aside.
+    /// options, are set aside; one that was made on other images is an error: which are meant is for the user to say.
     pub(super) fn restore(
         checkpoints: &checkpoint::Directory,
         trainer: &mut Trainer,
@@ -31,7 +31,7 @@ impl Newest {
         let mut unusable: Vec<PathBuf> = Vec::new();
         for checkpoint in checkpoints.newest_first()? {
             let continued = Self::continue_from(&checkpoint, trainer, directory);
-            match continued.map_err(|error| error.of_run(directory, began_with, &trainer.config.data))? {
+            match continued.map_err(|error| error.of_run(began_with, &trainer.config.data))? {
                 Ok((losses, statistics)) => {
                     for damaged in &unusable {
                         checkpoints.set_aside(damaged)?;

@@ -7,6 +7,7 @@
 use core::mem::take;
 
 use crate::block::{sum_block, BLOCK, HAS_VECTORS};
+use crate::vectors::in_widest_vectors;
 use crate::{BatchSums, Clipped, Float, Limits, NonFinite};
 
 /// Losses that are looked at together to tell whether one of them needs a division.
@@ -81,10 +82,16 @@ impl<F: Float> Limits<F> {
         if sums.has_only_unclipped() {
             return;
         }
-        for loss in losses {
-            let clipped = loss.at_most(self.upper).at_least(self.lower);
-            *loss = if sums.non_finite == 0 || loss.is_finite() { clipped } else { F::zero() };
-        }
+        in_widest_vectors(
+            losses.len(),
+            #[inline(always)]
+            || {
+                for loss in losses {
+                    let clipped = loss.at_most(self.upper).at_least(self.lower);
+                    *loss = if sums.non_finite == 0 || loss.is_finite() { clipped } else { F::zero() };
+                }
+            },
+        );
     }
 
     fn write_scales(&self, losses: &[F], sums: &BatchSums<F>, scales: &mut [F]) {
@@ -92,16 +99,22 @@ impl<F: Float> Limits<F> {
             scales.fill(F::one());
             return;
         }
-        for (scales, losses) in scales.chunks_mut(ROW).zip(losses.chunks(ROW)) {
-            let outside = losses.iter().map(|&loss| u32::from(!self.contains(loss))).sum::<u32>();
-            if outside == 0 {
-                scales.fill(F::one());
-            } else {
-                for (scale, &loss) in scales.iter_mut().zip(losses) {
-                    *scale = self.scale_in_row(loss);
+        in_widest_vectors(
+            losses.len(),
+            #[inline(always)]
+            || {
+                for (scales, losses) in scales.chunks_mut(ROW).zip(losses.chunks(ROW)) {
+                    let outside = losses.iter().map(|&loss| u32::from(!self.contains(loss))).sum::<u32>();
+                    if outside == 0 {
+                        scales.fill(F::one());
+                    } else {
+                        for (scale, &loss) in scales.iter_mut().zip(losses) {
+                            *scale = self.scale_in_row(loss);
+                        }
+                    }
                 }
-            }
-        }
+            },
+        );
     }
 }
 

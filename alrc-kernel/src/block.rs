@@ -16,6 +16,7 @@
 
 use core::ops::{BitOr, Range};
 
+use crate::vectors::in_widest_vectors;
 use crate::{BatchSums, Float, Limits};
 
 /// Losses in a block.
@@ -89,7 +90,11 @@ fn sum_moderate<const TWO_SIDED: bool, F: Float>(limits: &Limits<F>, block: &[F]
     let mut sums = BatchSums { count: block.len() as u64, ..BatchSums::default() };
     if extremes.end > limits.upper || extremes.start < limits.lower {
         let is_outside = |loss: F| loss > limits.upper || TWO_SIDED && loss < limits.lower;
-        sums.clipped = block.iter().map(|&loss| u32::from(is_outside(loss))).sum::<u32>().into();
+        sums.clipped = in_widest_vectors(
+            block.len(),
+            #[inline(always)]
+            || block.iter().map(|&loss| u32::from(is_outside(loss))).sum::<u32>().into(),
+        );
         let excess = (extremes.end - limits.upper).at_least(limits.lower - extremes.start);
         sums.largest_excess = excess.at_most(F::max_value());
     }
@@ -241,30 +246,42 @@ impl<F: Float> Lanes<F> {
     // Not inlined, so that all that the loop changes is in registers. So below.
     #[inline(never)]
     fn add_unclipped(&mut self, run: &[F], center: F, upper: F) -> bool {
-        let mut above = [F::Mask::default(); LANES];
-        self.add_run(run, center, |lane, loss| {
-            above[lane] = above[lane] | loss.mask_above(upper);
-            loss - center
-        });
-        above.into_iter().fold(F::Mask::default(), F::Mask::bitor) != F::Mask::default()
+        in_widest_vectors(
+            run.len(),
+            #[inline(always)]
+            || {
+                let mut above = [F::Mask::default(); LANES];
+                self.add_run(run, center, |lane, loss| {
+                    above[lane] = above[lane] | loss.mask_above(upper);
+                    loss - center
+                });
+                above.into_iter().fold(F::Mask::default(), F::Mask::bitor) != F::Mask::default()
+            },
+        )
     }
 
     /// Adds a clamped run, and returns the smallest and the largest loss.
     #[inline(never)]
     fn add_clamped<const TWO_SIDED: bool>(&mut self, run: &[F], center: F, limits: &Limits<F>) -> Range<F> {
         let (lower, upper) = (limits.lower.saturate(), limits.upper.saturate());
-        let (mut lowest, mut highest) = ([F::max_value(); LANES], [-F::max_value(); LANES]);
-        self.add_run(run, center, |lane, loss| {
-            highest[lane] = loss.at_least(highest[lane]);
-            if TWO_SIDED {
-                lowest[lane] = loss.at_most(lowest[lane]);
-            }
-            // In this order NaN passes through.
-            let clamped = if upper < loss { upper } else { loss };
-            let clamped = if TWO_SIDED && lower > clamped { lower } else { clamped };
-            clamped - center
-        });
-        fold(lowest, F::at_most)..fold(highest, F::at_least)
+        in_widest_vectors(
+            run.len(),
+            #[inline(always)]
+            || {
+                let (mut lowest, mut highest) = ([F::max_value(); LANES], [-F::max_value(); LANES]);
+                self.add_run(run, center, |lane, loss| {
+                    highest[lane] = loss.at_least(highest[lane]);
+                    if TWO_SIDED {
+                        lowest[lane] = loss.at_most(lowest[lane]);
+                    }
+                    // In this order NaN passes through.
+                    let clamped = if upper < loss { upper } else { loss };
+                    let clamped = if TWO_SIDED && lower > clamped { lower } else { clamped };
+                    clamped - center
+                });
+                fold(lowest, F::at_most)..fold(highest, F::at_least)
+            },
+        )
     }
 
     /// Adds the distances from the centre of the losses of a run. `distance` also gets the lane.

@@ -149,6 +149,7 @@ mod snapshot;
 mod sqrt;
 mod state;
 mod sums;
+mod vectors;
 
 pub use alrc::{Alrc, Report};
 pub use config::{Config, ConfigError, NonFinite, Scaling, Start};

@@ -129,7 +129,8 @@
 //! `std` (default): `std::error::Error`, and the platform's square root. `libm`: that of the crate `libm`. Without
 //! either, the kernel's own; all three are correctly rounded, and give the same bits. `num-traits`: any
 //! `num_traits::Float` with the range and precision of f32, or more (with those of f16, moments could not go beyond 2).
-//! `serde`: `Serialize` and `Deserialize`; an [`Alrc`] that is read is validated.
+//! `serde`: `Serialize` and `Deserialize`; an [`Alrc`] that is read is validated. `simd`: batches in the widest vectors
+//! that the processor has, to the same bits.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,7 @@
 //! The widest vectors that the processor has, beyond those that every processor of the target has.
 
 /// Does `work`, a loop over `len` losses that is compiled for vectors of each width, in the widest. They change no bit.
+/// `work` is to be `#[inline(always)]`: it would be compiled but once, outside, if it were not.
 #[cfg(feature = "simd")]
 #[inline(always)]
 pub(crate) fn in_widest_vectors<R>(len: usize, work: impl FnOnce() -> R) -> R {

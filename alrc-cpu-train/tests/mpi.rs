@@ -4,8 +4,8 @@
 #[path = "common/program.rs"]
 mod program;
 
-use std::fs;
-use std::io::{BufRead, BufReader};
+use std::fs::{self, DirEntry};
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -281,8 +281,7 @@ impl Running {
     }
 
     fn signal(&mut self, signal: &str, rank: usize) {
-        let process = self.process(rank);
-        assert!(Command::new("kill").args([signal, &process]).status().unwrap().success());
+        send(signal, &self.process(rank));
     }
 
     /// Waits until all ranks have stopped; the exit status and what they said.
@@ -322,15 +321,76 @@ fn assert_resumes(directory: &Path, out: &str) {
 fn a_killed_rank_stops_all() {
     let directory = directory();
     write_data(directory.path(), "data", 20);
-    for rank in [0, 2] {
-        let out = format!("killed-{rank}");
+    for rank in [0, 1, 2] {
+        let out = format!("lost-{rank}");
         let mut run = Running::start(directory.path(), &out);
         run.signal("-KILL", rank);
-        // Which process it was is for the launcher to say.
-        let (status, _) = run.stopped();
+        let (status, said) = run.stopped();
         assert_ne!(status, Some(0));
+        assert_named(rank, &said);
+        assert_all_gone(directory.path());
         assert_resumes(directory.path(), &out);
     }
+}
+
+/// Whoever looks for a rank may find its guard, which has the same arguments.
+#[test]
+fn a_rank_whose_guard_is_killed_is_named() {
+    let directory = directory();
+    write_data(directory.path(), "data", 20);
+    let mut run = Running::start(directory.path(), "out");
+    let rank = run.process(1);
+    send("-KILL", &guard(&rank).unwrap_or(rank));
+    let (status, said) = run.stopped();
+    assert_ne!(status, Some(0));
+    assert_named(1, &said);
+    assert_all_gone(directory.path());
+    assert_resumes(directory.path(), "out");
+}
+
+/// Asserts that one line tells of a killed rank, and that it is this one.
+#[track_caller]
+fn assert_named(rank: usize, said: &str) {
+    let is_named = |line: &&str| line.contains("rank ") && line.to_lowercase().contains("killed");
+    let named: Vec<_> = said.lines().filter(is_named).collect();
+    assert!(named.len() == 1 && named[0].contains(&format!("rank {rank} ")), "{named:?} in: {said}");
+}
+
+/// Asserts that no process works in the directory any more, or that the last ones are about to end.
+#[track_caller]
+fn assert_all_gone(directory: &Path) {
+    let directory = directory.canonicalize().unwrap();
+    let is_there = |process: io::Result<DirEntry>| {
+        fs::read_link(process.unwrap().path().join("cwd")).is_ok_and(|place| place == directory)
+    };
+    let Ok(mut processes) = fs::read_dir("/proc") else {
+        eprintln!("skipped: without /proc, what is left of a run is not known");
+        return;
+    };
+    let start = Instant::now();
+    while processes.any(is_there) {
+        assert!(start.elapsed() < STOP, "a process is left behind");
+        thread::sleep(Duration::from_millis(10));
+        processes = fs::read_dir("/proc").unwrap();
+    }
+}
+
+/// The guard of a rank, where the launcher does not name ranks itself.
+fn guard(rank: &str) -> Option<String> {
+    let ps = |column: &str, process: &str| {
+        let output = Command::new("ps").args(["-o", column, "-p", process]).output().expect("ps starts");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let parent = ps("ppid=", rank);
+    if ps("comm=", &parent) == "alrc-train" {
+        return Some(parent);
+    }
+    eprintln!("skipped: under this launcher ranks have no guards");
+    None
+}
+
+fn send(signal: &str, process: &str) {
+    assert!(Command::new("kill").args([signal, process]).status().unwrap().success());
 }
 
 /// To the others this is a machine that is gone: no process ends, no connection is closed.
@@ -349,18 +409,23 @@ fn a_silent_rank_stops_all() {
     }
 }
 
-/// A batch system terminates the ranks one after the other.
+/// A batch system terminates the ranks one after the other, or their guards.
 #[test]
 fn a_terminated_rank_ends_the_run_cleanly() {
     let directory = directory();
     write_data(directory.path(), "data", 20);
-    let mut run = Running::start(directory.path(), "out");
-    run.signal("-TERM", 2);
-    let (status, said) = run.stopped();
-    assert_eq!(status, Some(75), "{said}");
-    let summary = fs::read_to_string(directory.path().join("out/summary.json")).unwrap();
-    assert!(summary.contains("interrupted"), "{summary}");
-    assert_resumes(directory.path(), "out");
+    for is_guard in [false, true] {
+        let out = format!("terminated-{is_guard}");
+        let mut run = Running::start(directory.path(), &out);
+        let rank = run.process(2);
+        send("-TERM", &guard(&rank).filter(|_| is_guard).unwrap_or(rank));
+        let (status, said) = run.stopped();
+        assert_eq!(status, Some(75), "{said}");
+        assert!(!said.contains("killed"), "{said}");
+        let summary = fs::read_to_string(directory.path().join(&out).join("summary.json")).unwrap();
+        assert!(summary.contains("interrupted"), "{summary}");
+        assert_resumes(directory.path(), &out);
+    }
 }
 
 #[test]
@@ -374,6 +439,7 @@ fn a_file_that_cannot_be_written_stops_all() {
     let (status, said) = run.stopped();
     assert_eq!(status, Some(1), "{said}");
     assert!(said.contains("error: rank 0: cannot ") && said.contains(" out/checkpoints"), "{said}");
+    assert!(!said.contains("was killed"), "{said}");
     fs::rename(moved, checkpoints).unwrap();
     assert_resumes(directory.path(), "out");
 }

@@ -51,7 +51,7 @@ fn stand_guard(rank: &str) -> io::Result<ExitCode> {
     // Ctrl-C is for the process group: the rank gets it as well, and would take another for the user's second one.
     flag::register(SIGINT, Arc::default())?;
     // A termination may be for the guard alone; a second one does no harm.
-    let (terminations, sender) = UnixStream::pair()?;
+    let (mut terminations, sender) = UnixStream::pair()?;
     low_level::pipe::register(SIGTERM, sender)?;
     let mut child = Command::new(env::current_exe()?)
         .args(env::args_os().skip(1))
@@ -59,7 +59,7 @@ fn stand_guard(rank: &str) -> io::Result<ExitCode> {
         .spawn()?;
     let pid = Pid::from_child(&child);
     thread::spawn(move || {
-        for _termination in terminations.bytes() {
+        while terminations.read_exact(&mut [0]).is_ok() {
             // It fails where the rank has ended.
             _ = kill_process(pid, Signal::TERM);
         }

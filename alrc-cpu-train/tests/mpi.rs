@@ -3,19 +3,15 @@
 
 #[path = "common/program.rs"]
 mod program;
+#[path = "common/running.rs"]
+mod running;
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{self, Receiver};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::{Command, Output};
 
 use program::{alrc_train, directory, write_data};
-
-/// All ranks of a run that has lost one stop within this time.
-const STOP: Duration = Duration::from_secs(10);
+use running::{Running, assert_all_gone, guard, send};
 
 /// Options of a run that takes a moment.
 const QUICK: [&str; 10] =
@@ -241,68 +237,6 @@ fn newer(directory: &Path) -> (PathBuf, String) {
     (newer, String::from_utf8(other_version).unwrap())
 }
 
-/// A run of three ranks that would go on for long.
-struct Running {
-    child: Child,
-    lines: Receiver<String>,
-    said: Vec<String>,
-}
-
-impl Running {
-    /// Begins or continues the run, and waits until the file `checkpoint` is there.
-    fn start(directory: &Path, out: &str) -> Self {
-        let arguments = ["--steps", "1000000", "--checkpoint-every", "5", "--resume", "--out", out];
-        let mut command = ranks(directory, &[(3, &arguments)]);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("mpirun starts");
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (sender, lines) = mpsc::channel();
-        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        let checkpoint = directory.join(out).join("checkpoints/step-00000005.safetensors");
-        let newer = directory.join(out).join("checkpoints/step-00000010.safetensors");
-        while !checkpoint.exists() && !newer.exists() {
-            assert!(child.try_wait().unwrap().is_none(), "the run has ended");
-            thread::sleep(Duration::from_millis(10));
-        }
-        Self { child, lines, said: Vec::new() }
-    }
-
-    /// The process of a rank.
-    fn process(&mut self, rank: usize) -> String {
-        let start = format!("rank {rank} is process ");
-        loop {
-            let line = self.lines.recv_timeout(STOP).expect("the ranks tell their processes");
-            let process =
-                line.split_once(&start).and_then(|(_, rest)| Some(rest.split_once(' ')?.0.to_owned()));
-            self.said.push(line);
-            if let Some(process) = process {
-                return process;
-            }
-        }
-    }
-
-    fn signal(&mut self, signal: &str, rank: usize) {
-        let process = self.process(rank);
-        assert!(Command::new("kill").args([signal, &process]).status().unwrap().success());
-    }
-
-    /// Waits until all ranks have stopped; the exit status and what they said.
-    fn stopped(mut self) -> (Option<i32>, String) {
-        let start = Instant::now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            if start.elapsed() > STOP {
-                self.child.kill().unwrap();
-                panic!("the ranks have not stopped: {}", self.said.join("\n"));
-            }
-            thread::sleep(Duration::from_millis(10));
-        };
-        self.said.extend(self.lines.iter());
-        (status.code(), self.said.join("\n"))
-    }
-}
-
 /// The number of steps done, and asserts that it resumes, in two steps more, to where an undisturbed run comes.
 fn assert_resumes(directory: &Path, out: &str) {
     let newest = fs::read_dir(directory.join(out).join("checkpoints")).unwrap();
@@ -322,15 +256,39 @@ fn assert_resumes(directory: &Path, out: &str) {
 fn a_killed_rank_stops_all() {
     let directory = directory();
     write_data(directory.path(), "data", 20);
-    for rank in [0, 2] {
-        let out = format!("killed-{rank}");
+    for rank in [0, 1, 2] {
+        let out = format!("lost-{rank}");
         let mut run = Running::start(directory.path(), &out);
         run.signal("-KILL", rank);
-        // Which process it was is for the launcher to say.
-        let (status, _) = run.stopped();
+        let (status, said) = run.stopped();
         assert_ne!(status, Some(0));
+        assert_named(rank, &said);
+        assert_all_gone(directory.path());
         assert_resumes(directory.path(), &out);
     }
+}
+
+/// Whoever looks for a rank may find its guard, which has the same arguments.
+#[test]
+fn a_rank_whose_guard_is_killed_is_named() {
+    let directory = directory();
+    write_data(directory.path(), "data", 20);
+    let mut run = Running::start(directory.path(), "out");
+    let rank = run.process(1);
+    send("-KILL", &guard(&rank).unwrap_or(rank));
+    let (status, said) = run.stopped();
+    assert_ne!(status, Some(0));
+    assert_named(1, &said);
+    assert_all_gone(directory.path());
+    assert_resumes(directory.path(), "out");
+}
+
+/// Asserts that one line tells of a killed rank, and that it is this one.
+#[track_caller]
+fn assert_named(rank: usize, said: &str) {
+    let is_named = |line: &&str| line.contains("rank ") && line.to_lowercase().contains("killed");
+    let named: Vec<_> = said.lines().filter(is_named).collect();
+    assert!(named.len() == 1 && named[0].contains(&format!("rank {rank} ")), "{named:?} in: {said}");
 }
 
 /// To the others this is a machine that is gone: no process ends, no connection is closed.
@@ -349,18 +307,23 @@ fn a_silent_rank_stops_all() {
     }
 }
 
-/// A batch system terminates the ranks one after the other.
+/// A batch system terminates the ranks one after the other, or their guards.
 #[test]
 fn a_terminated_rank_ends_the_run_cleanly() {
     let directory = directory();
     write_data(directory.path(), "data", 20);
-    let mut run = Running::start(directory.path(), "out");
-    run.signal("-TERM", 2);
-    let (status, said) = run.stopped();
-    assert_eq!(status, Some(75), "{said}");
-    let summary = fs::read_to_string(directory.path().join("out/summary.json")).unwrap();
-    assert!(summary.contains("interrupted"), "{summary}");
-    assert_resumes(directory.path(), "out");
+    for is_guard in [false, true] {
+        let out = format!("terminated-{is_guard}");
+        let mut run = Running::start(directory.path(), &out);
+        let rank = run.process(2);
+        send("-TERM", &guard(&rank).filter(|_| is_guard).unwrap_or(rank));
+        let (status, said) = run.stopped();
+        assert_eq!(status, Some(75), "{said}");
+        assert!(!said.contains("killed"), "{said}");
+        let summary = fs::read_to_string(directory.path().join(&out).join("summary.json")).unwrap();
+        assert!(summary.contains("interrupted"), "{summary}");
+        assert_resumes(directory.path(), &out);
+    }
 }
 
 #[test]
@@ -374,6 +337,7 @@ fn a_file_that_cannot_be_written_stops_all() {
     let (status, said) = run.stopped();
     assert_eq!(status, Some(1), "{said}");
     assert!(said.contains("error: rank 0: cannot ") && said.contains(" out/checkpoints"), "{said}");
+    assert!(!said.contains("was killed"), "{said}");
     fs::rename(moved, checkpoints).unwrap();
     assert_resumes(directory.path(), "out");
 }

@@ -144,6 +144,10 @@ fn command() -> clap::Command {
 
 /// Runs the command that the arguments name; prints errors.
 pub fn main() -> ExitCode {
+    #[cfg(feature = "mpi")]
+    if let Some(status) = crate::comm::guard() {
+        return status;
+    }
     let cli = match command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return ranks::refuse(&error).unwrap_or_else(|| error.exit()),

@@ -20,6 +20,8 @@ use std::sync::Arc;
 use thiserror::Error;
 
 pub use gradient::GradientSum;
+#[cfg(feature = "mpi")]
+pub(crate) use mpi::guard::guard;
 pub use single::Single;
 
 /// What ranks do together. Every rank calls the same methods in the same order.

@@ -4,6 +4,7 @@
 //! little outside its own calls), and it [watches](Watch) the other ranks. It carries out one job after the other, in
 //! the order given, which is the same on every rank.
 
+pub(super) mod guard;
 mod pieces;
 mod watch;
 

@@ -108,11 +108,15 @@ impl<F: Float> Alrc<F> {
     #[inline(always)]
     fn distances_to_clipped(&self, limits: &Limits<F>, std_dev: F, mean: F) -> Distances<F> {
         if limits.lower < limits.upper {
+            let at = |n: F| {
+                let std_dev_squared = self.state.variance + self.config.epsilon;
+                self.state.distances_of(n * std_dev, n * n * std_dev_squared)
+            };
             if mean == limits.upper {
-                return self.state.distances_of(self.config.num_stddev * std_dev);
+                return at(self.config.num_stddev);
             }
             if let (true, Some(num_stddev_below)) = (mean == limits.lower, self.config.num_stddev_below) {
-                return self.state.distances_of(-(num_stddev_below * std_dev));
+                return at(-num_stddev_below);
             }
         }
         self.state.distances_to(mean)

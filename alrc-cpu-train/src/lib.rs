@@ -17,7 +17,7 @@ pub mod data;
 pub mod experiment;
 pub mod files;
 pub mod loss;
-pub mod memory;
+mod memory;
 pub mod model;
 pub mod optim;
 pub mod parameters;

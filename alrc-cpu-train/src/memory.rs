@@ -8,9 +8,9 @@ use crate::config::Config;
 use crate::model::Network;
 use crate::optim::OptimizerKind;
 
-/// An error if the system refuses to give the memory that a run takes at least. It may promise more than it has, as
-/// Linux does; what is more than all of its memory is refused there, too.
-pub fn check(config: &Config, network: &Network) -> Result<(), BackendError> {
+/// An error if the system refuses to give the memory that a run takes at least, others beside it not counted. It may
+/// promise more than it has, as Linux does; what is more than all of its memory is refused there, too.
+pub(crate) fn check(config: &Config, network: &Network) -> Result<(), BackendError> {
     let needed = needed(config, network);
     let mut room = Vec::<u8>::new();
     let is_given = usize::try_from(needed).is_ok_and(|len| room.try_reserve_exact(len).is_ok());

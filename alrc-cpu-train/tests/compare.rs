@@ -137,7 +137,7 @@ fn a_comparison_is_not_overwritten_nor_mixed() {
     // The same place, with an image more.
     fs::rename(at("data"), at("former")).unwrap();
     write_data(directory.path(), "data", 6);
-    refuses(&["--resume", "--seeds", "3"], &["--data data", "have changed since out was made"]);
+    refuses(&["--resume", "--seeds", "3"], &["--data data", "are not those that out was made with"]);
     // The same images elsewhere.
     compare(&["--resume", "--data", "former"]).assert().success();
     let description = fs::read_to_string(at("out/compare.toml")).unwrap();

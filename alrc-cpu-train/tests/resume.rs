@@ -229,7 +229,7 @@ fn another_run_is_not_continued() {
     assert_refused(
         alrc_train(directory.path(), &["run", "--resume", "--out", "out", "--steps", "20"]),
         &directory.path().join("out"),
-        &["--data data", "have changed since", "put the former"],
+        &["--data data", "are not those that", "put the former"],
     );
 }
 

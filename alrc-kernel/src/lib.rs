@@ -22,8 +22,9 @@
 //! ```
 //!
 //! where no term is negative for equal decays. The mean carries its rounding error along, without which it would
-//! stall where a1 d is below half a unit in its last place. Losses that were all moved to the upper limit have
-//! d = n sigma, also where rounding leaves little of n sigma in the limit itself.
+//! stall where a1 d is below half a unit in its last place. Losses that were all moved to one limit have
+//! d = n sigma, also where rounding leaves little of n sigma in the limit itself; nothing of it where two limits are
+//! rounded to one number, which does not tell them apart.
 //!
 //! # A hand-written training loop
 //!

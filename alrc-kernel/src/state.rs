@@ -69,7 +69,8 @@ impl<F: Float> State<F> {
         Distances { from_rounded: d + self.carry, d, square }
     }
 
-    /// Moves the moments by the variance v of a step's clipped losses and the distances to their mean. With a = 1 - beta:
+    /// Moves the moments by the variance v of a step's clipped losses and the distances to their mean. With
+    /// a = 1 - beta:
     ///
     /// ```text
     /// mu1' = mu1 + a1 d
@@ -114,15 +115,14 @@ impl<F: Float> State<F> {
 }
 
 /// Adds what separate decays bring.
-// A function of its own, so that equal ones need not wait for d, which takes a root. So below: the usual case waits for
-// no comparison.
-#[cold]
+// A function of its own, so that equal decays do not wait for d, and with it for a root.
 #[inline(never)]
 fn with_cross_term<F: Float>(variance: F, cross: F, d: F) -> F {
     variance + (cross + cross) * d
 }
 
 /// The variance that is nearest to a number below 0 or one that has overflowed.
+// A function of its own, like the next, so that the usual case waits for no comparison: a fifth of the time of a step.
 #[cold]
 #[inline(never)]
 fn nearest_variance<F: Float>(number: F) -> F {

@@ -92,20 +92,25 @@ fn the_mean_does_not_stall() {
 /// Three deviations of 1e-4 are lost in a limit near 1e4, but not in the moments: they rise until the limit does.
 #[test]
 fn a_limit_that_rounding_takes_onto_the_mean_does_not_stay_there() {
-    fn averaging_once<F: Float>() -> Alrc<F> {
-        Alrc::new(Config { start: Start::WarmUp { steps: 1 }, ..Config::default() }).unwrap()
+    fn averaging_once<F: Float>(num_stddev: F, num_stddev_below: Option<F>) -> Alrc<F> {
+        let start = Start::WarmUp { steps: 1 };
+        Alrc::new(Config { num_stddev, num_stddev_below, start, ..Config::default() }).unwrap()
     }
-    let (mut alrc, mut reference) = (averaging_once::<f32>(), averaging_once::<f64>());
-    alrc.step(1e4);
-    reference.step(1e4);
-    assert_eq!(alrc.limits().upper(), alrc.mu1());
-    for _ in 0..2_000 {
-        alrc.step(1e5);
-        reference.step(1e5);
-        let error = f64::from(alrc.std_dev()) / reference.std_dev() - 1.0;
-        assert!(error.abs() < 1e-3, "{error}");
+    let above = (averaging_once::<f32>(3.0, None), averaging_once::<f64>(3.0, None), 1e5);
+    let below = (averaging_once::<f32>(1e9, Some(3.0)), averaging_once::<f64>(1e9, Some(3.0)), -1e5);
+    for (mut alrc, mut reference, loss) in [above, below] {
+        alrc.step(1e4);
+        reference.step(1e4);
+        assert_eq!(alrc.limits().clip(loss).loss, alrc.mu1());
+        for _ in 0..2_000 {
+            alrc.step(loss);
+            reference.step(loss.into());
+            let error = f64::from(alrc.std_dev()) / reference.std_dev() - 1.0;
+            assert!(error.abs() < 1e-3, "{loss}: {error}");
+        }
+        assert!(alrc.std_dev() > 0.1, "{loss}: {}", alrc.std_dev());
+        assert_eq!(alrc.mu1() > 1e4, loss > 0.0);
     }
-    assert!(alrc.std_dev() > 0.1, "{}", alrc.std_dev());
 }
 
 /// The textbook rule on raw moments in f64, with separate decays.

@@ -22,7 +22,7 @@ use crate::tensor::{Buffer, Tensor};
 
 /// Most images that go through the network together. Larger batches go through in groups, so that memory does not
 /// grow with the batch; this is possible because a step's limit is known before its losses.
-pub const GROUP: usize = 16;
+pub(crate) const GROUP: usize = 16;
 
 /// Buffers of one group of images, and the gradient, which is summed over all ranks.
 pub struct Cpu {

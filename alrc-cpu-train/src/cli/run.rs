@@ -201,7 +201,8 @@ impl Run {
         let find = || -> Result<Option<Summary>, Failure> {
             let directory = self.output.resumed("the run")?;
             let images = || Ok(data::load(&config.data, config.seed)?.checksum());
-            Ok(run::nothing_left(config, directory, images)?)
+            run::nothing_left(config, directory, images)
+                .map_err(|error| self.options.tell_origin_of_data(error, Some(directory.join(CONFIG))))
         };
         let found = agree(ranks, if self.resume && ranks.rank() == 0 { find() } else { Ok(None) })?;
         from_first(ranks, found.as_ref())
@@ -241,7 +242,12 @@ fn diverged(summary: &Summary, config: &Config, directory: &Path) -> Failure {
     let first = summary.steps.saturating_sub(LOST_STEPS.into());
     let clipping = match config.num_stddev {
         Some(0.0) => String::new(),
-        Some(n) if summary.clipped_fraction > 0.0 => format!(", or with a --num-stddev below {n}"),
+        Some(_) if config.warm_up > 0 && u64::from(config.warm_up) >= first => {
+            ", or with a shorter --warm-up, in which nothing is clipped".to_owned()
+        }
+        Some(n) if summary.clipped_fraction > 0.0 || config.warm_up > 0 => {
+            format!(", or with a --num-stddev below {n}")
+        }
         Some(n) => format!(
             ", or with clipping that sets in, as it never did: by a --num-stddev below {n}, a lower --mu1-start and \
              --mu2-start, or --warm-up 20 instead of these"

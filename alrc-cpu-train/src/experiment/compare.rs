@@ -86,7 +86,8 @@ impl Comparison {
     /// An error, before anything is written, if it is a run, or another comparison, has more seeds or steps or other
     /// images, if another process is at work there, or if the memory is too small.
     ///
-    /// Returns the runs that have been begun.
+    /// Returns the runs that have been begun; an error, when the others have been trained and drawn, if one of them
+    /// cannot go on.
     pub fn carry_out(&self, directory: &Path, resume: bool, stop: &Stop) -> Result<Vec<Compared>, RunError> {
         self.check(directory, resume)?;
         let datasets = Datasets::default();
@@ -107,16 +108,22 @@ impl Comparison {
         let jobs = self.options.threads.min(runs.len());
         let runs = share_threads(runs, jobs);
         let swept = sweep(runs.clone(), directory, jobs, "compare", &datasets, stop)?;
-        let mut trained = Vec::new();
+        let (mut trained, mut failure) = (Vec::new(), None);
         for (run, swept) in runs.into_iter().zip(swept) {
-            trained.extend(Trained::new(run.config, swept)?);
+            match Trained::new(run.config, swept) {
+                Ok(begun) => trained.extend(begun),
+                Err(error) => failure = failure.or(Some(error)),
+            }
         }
         if !trained.is_empty() {
             let figure = Figure { panels: panels(&trained), columns: 1, panel_size: PANEL };
             save(&directory.join("curves.svg"), figure.svg()?.as_bytes())?;
             save(&directory.join("curves.png"), &figure.png()?)?;
         }
-        Ok(trained.into_iter().map(Trained::compared).collect())
+        match failure {
+            Some(error) => Err(error),
+            None => Ok(trained.into_iter().map(Trained::compared).collect()),
+        }
     }
 
     /// The comparison in `directory`, none where there is none; an error if it is not to be resumed, or if this one

@@ -28,7 +28,7 @@ use crate::signal::Stop;
 use crate::train::{StepRecord, Trainer};
 
 /// A run without one finite loss in so many successive steps has diverged.
-pub const LOST_STEPS: u32 = 10;
+pub(crate) const LOST_STEPS: u32 = 10;
 
 /// A run that has been begun.
 pub struct Run {

@@ -84,6 +84,11 @@ pub fn sweep(
         let directory = directory.join(&name);
         let images_left = config.steps * config.batch_size as u64 - images_done;
         let outcome = match series.carry_out(&name, config, images_done, &directory) {
+            Err(RunError::Locked(directory)) => {
+                info!("{}: another process is training there", directory.display());
+                series.overall.leave_out(images_left);
+                Outcome::Elsewhere
+            }
             Err(error) if error.is_of_one_run() => {
                 error!("{name}: {error}");
                 series.overall.leave_out(images_left);
@@ -127,16 +132,10 @@ impl Series<'_> {
             return skip(summary);
         }
         let dataset = self.datasets.load(&config)?;
-        let run = match Run::resume(config, dataset, directory) {
-            Ok(Resumed::Unfinished(run)) => run,
+        let run = match Run::resume(config, dataset, directory)? {
+            Resumed::Unfinished(run) => run,
             // By another process, since.
-            Ok(Resumed::Finished(summary)) => return skip(summary),
-            Err(RunError::Locked(directory)) => {
-                info!("{}: another process is training there", directory.display());
-                self.overall.leave_out(steps * batch_size - images_done);
-                return Ok(Outcome::Elsewhere);
-            }
-            Err(error) => return Err(error),
+            Resumed::Finished(summary) => return skip(summary),
         };
         // With fewer steps than before, a checkpoint may be past the last one.
         let first = run.trainer.step.min(steps);

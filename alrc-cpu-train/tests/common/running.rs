@@ -21,7 +21,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Begins or continues the run, and waits until the file `checkpoint` is there.
+    /// Begins or continues the run, and waits until one of its first two checkpoints is there.
     pub(crate) fn start(directory: &Path, out: &str) -> Self {
         let arguments = ["--steps", "1000000", "--checkpoint-every", "5", "--resume", "--out", out];
         let mut command = ranks(directory, &[(3, &arguments)]);

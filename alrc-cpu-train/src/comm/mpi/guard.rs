@@ -11,7 +11,7 @@
 //! themselves, there is no guard.
 
 use std::env;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{ExitStatusExt, parent_id};
 use std::process::{self, Command, ExitCode};
@@ -87,7 +87,9 @@ fn outlive(guard: u32, rank: &str) {
 fn tell(rank: &str, process: u32, what: &str) {
     let host = uname();
     let host = host.nodename().to_string_lossy();
-    eprintln!(
+    // It fails where the launcher, which reads this, has died as well.
+    _ = writeln!(
+        io::stderr(),
         "error: rank {rank} (process {process} on {host}) {what}; all ranks stop, --resume continues from the last \
          checkpoint"
     );

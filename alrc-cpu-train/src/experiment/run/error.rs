@@ -150,7 +150,7 @@ fn other_data(path: &Path, began_with: &str, given: &str, (there, here): &(u32, 
     let remedy = "choose another --out to begin anew";
     if began_with == given {
         format!(
-            "the images of '--data {given}' have changed since {path} was made (CRC-32 {there:08x}, now \
+            "the images of '--data {given}' are not those that {path} was made with (CRC-32 {there:08x}, now \
              {here:08x}); put the former back, or {remedy}"
         )
     } else {

@@ -139,7 +139,8 @@ impl<F: Float> Alrc<F> {
         clipped
     }
 
-    /// Both phases for the losses of a batch; see [`Limits::clip_batch`].
+    /// Both phases for the losses of a batch. `clipped` and `scales` receive the value and the scale of each loss for
+    /// which they have room; see [`Limits::clip_batch`].
     pub fn step_batch(&mut self, losses: &[F], clipped: &mut [F], scales: &mut [F]) -> Report<F> {
         self.step_buffers(Some(losses), clipped, scales)
     }

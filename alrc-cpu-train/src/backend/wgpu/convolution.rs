@@ -3,13 +3,18 @@
 use wgpu::{Buffer, ComputePipeline};
 
 use super::device::{Dispatch, Gpu, grid};
-use super::kernels::{Direct, Kernels, TILE};
+use super::kernels::{Direct, Kernels, PART, PIECES, THREADS, TILE};
 use crate::backend::BackendError;
 use crate::conv::{Algorithm, Shape};
 use crate::tensor::ImageSize;
 
 /// Points of Winograd's transform: 6 x 6.
 const POINTS: usize = 36;
+
+/// Channels of a transformed buffer: rows of whole vectors.
+fn padded(channels: usize) -> usize {
+    channels.next_multiple_of(4)
+}
 
 /// How a layer is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,20 +51,21 @@ pub(super) struct Layer {
 pub(super) struct Scratch {
     /// V of Winograd's transform.
     inputs: Buffer,
-    /// U, or its gradient.
+    /// U, or the parts of its gradient.
     weights: Buffer,
     /// M, or the transformed gradient of the output.
     outputs: Buffer,
-    /// The gradient of the output behind the ReLU's mask.
+    /// The gradient of the output behind the mask, and its sum over each tile.
     masked: Buffer,
-    /// The weight gradients of direct convolution, of each image.
-    partial: Buffer,
+    tile_sums: Buffer,
+    /// The weight gradients of direct convolution, of each piece.
+    pieces: Buffer,
     /// Operands that a kernel does not use, to read and to write.
     unread: Buffer,
     unwritten: Buffer,
 }
 
-/// Operands of a forward pass; see [`crate::conv::Forward`]. The mask has 16 bits for each tile and channel.
+/// Operands of a forward pass; see [`crate::conv::Forward`]. The mask has a word for each tile and channel.
 pub(super) struct Forward<'a> {
     pub(super) input: &'a Buffer,
     pub(super) parameters: &'a Buffer,
@@ -86,7 +92,18 @@ impl Layer {
         self.images * self.size.height.div_ceil(TILE) * self.size.width.div_ceil(TILE)
     }
 
-    /// Words of the ReLU mask.
+    /// Parts in which the products over all tiles are added up.
+    fn parts(&self) -> usize {
+        self.tiles().div_ceil(PART)
+    }
+
+    /// Pieces of the rows of all images; `rows_of_piece` and `pieces` of `direct.wgsl`.
+    fn pieces(&self) -> usize {
+        let rows = self.images * self.size.height;
+        rows.div_ceil(rows.div_ceil(PIECES))
+    }
+
+    /// Words of the mask.
     pub(super) fn mask_len(&self) -> usize {
         self.tiles() * self.shape.out_channels
     }
@@ -132,21 +149,23 @@ impl Scratch {
     /// Buffers that suffice for each of `layers`.
     pub(super) fn new(gpu: &Gpu, layers: &[Layer]) -> Result<Self, BackendError> {
         let largest = |len: &dyn Fn(&Layer) -> usize| layers.iter().map(len).max().unwrap_or_default();
-        let channels = |layer: &Layer| layer.shape.in_channels.max(layer.shape.out_channels);
+        let channels = |layer: &Layer| padded(layer.shape.in_channels.max(layer.shape.out_channels));
         let of = |layer: &Layer, method: Method, len: usize| if layer.method == method { len } else { 0 };
         let tiles = largest(&|layer| of(layer, Method::Winograd, POINTS * layer.tiles() * channels(layer)));
         let weights = largest(&|layer| {
             let Shape { in_channels, out_channels, .. } = layer.shape;
-            of(layer, Method::Winograd, POINTS * in_channels * out_channels)
+            let points = POINTS * padded(in_channels) * padded(out_channels);
+            of(layer, Method::Winograd, layer.parts() * points)
         });
-        let partial = largest(&|layer| of(layer, Method::Direct, layer.images * layer.shape.weights()));
+        let pieces = largest(&|layer| of(layer, Method::Direct, layer.pieces() * layer.shape.weights()));
         let masked = largest(&|layer| layer.images * layer.size.pixels() * layer.shape.out_channels);
         Ok(Self {
             inputs: gpu.buffer("transformed inputs", tiles)?,
             weights: gpu.buffer("transformed weights", weights)?,
             outputs: gpu.buffer("transformed outputs", tiles)?,
             masked: gpu.buffer("masked gradient", masked)?,
-            partial: gpu.buffer("weight gradients of each image", partial)?,
+            tile_sums: gpu.buffer("sums over tiles", largest(&Layer::mask_len))?,
+            pieces: gpu.buffer("weight gradients of each piece", pieces)?,
             unread: gpu.buffer("unused", 0)?,
             unwritten: gpu.buffer("unused", 0)?,
         })
@@ -170,15 +189,12 @@ impl Planner<'_> {
     pub(super) fn backward(&mut self, layer: Layer, pass: &Backward<'_>) {
         let scratch = self.scratch;
         let plain = self.gpu.uniform(&layer.constants_of_input());
-        let tiles = layer.mask_len();
-        let mut gradient = pass.output_gradient;
-        if layer.has_relu {
-            let operands = [gradient, &scratch.masked, pass.mask];
-            self.push(&self.kernels.apply_mask, &plain, &operands, grid(tiles));
-            gradient = &scratch.masked;
-        }
+        let operands = [pass.output_gradient, &scratch.masked, pass.mask, &scratch.tile_sums];
+        self.push(&self.kernels.apply_mask, &plain, &operands, grid(layer.mask_len()));
+        let gradient = &scratch.masked;
         let channels = [layer.shape.out_channels as u32, 1, 1];
-        self.push(&self.kernels.bias_gradient, &plain, &[gradient, pass.parameter_gradients], channels);
+        let operands = [&scratch.tile_sums, pass.parameter_gradients];
+        self.push(&self.kernels.bias_gradient, &plain, &operands, channels);
         match layer.method {
             Method::Winograd => self.winograd_weight_gradient(layer, &plain, gradient, pass),
             Method::Direct => self.direct_weight_gradient(layer, &plain, gradient, pass),
@@ -206,22 +222,28 @@ impl Planner<'_> {
         let (from, to) = (constants[3] as usize, constants[4] as usize);
         let (scratch, uniform) = (self.scratch, self.gpu.uniform(&constants));
         let skip = skip.unwrap_or(&scratch.unread);
-        let mask = if layer.has_relu && kind == Kind::Forward { mask } else { &scratch.unwritten };
         let tiles = layer.tiles();
         match layer.method {
             Method::Winograd => {
                 let kernels = self.kernels;
-                self.push(&kernels.input_transform, &uniform, &[input, &scratch.inputs], grid(tiles * from));
+                let (padded_from, padded_to) = (padded(from), padded(to));
+                let operands = [input, &scratch.inputs];
+                self.push(&kernels.input_transform, &uniform, &operands, grid(tiles * padded_from));
                 let operands = [parameters, &scratch.weights];
-                self.push(&kernels.weight_transform, &uniform, &operands, grid(from * to));
+                self.push(&kernels.weight_transform, &uniform, &operands, grid(padded_from * padded_to));
                 let operands = [&scratch.inputs, &scratch.weights, &scratch.outputs];
-                self.multiply(false, [tiles, to, from], operands);
+                self.multiply(false, [tiles, padded_to, padded_from], operands);
                 let operands = [&scratch.outputs, output, parameters, skip, mask];
                 self.push(&kernels.output_transform, &uniform, &operands, grid(tiles * to));
             }
             Method::Direct => {
                 let operands = [input, output, parameters, skip, mask];
-                self.push(&direct(self.kernels, layer).convolve, &uniform, &operands, grid(tiles * to));
+                let Direct { convolve, convolve_to_few, .. } = direct(self.kernels, layer);
+                if to < from {
+                    self.push(convolve_to_few, &uniform, &operands, grid(tiles * to * THREADS));
+                } else {
+                    self.push(convolve, &uniform, &operands, grid(tiles * to));
+                }
             }
         }
     }
@@ -235,12 +257,13 @@ impl Planner<'_> {
     ) {
         let (kernels, scratch, tiles) = (self.kernels, self.scratch, layer.tiles());
         let Shape { in_channels, out_channels, .. } = layer.shape;
+        let (inputs, outputs) = (padded(in_channels), padded(out_channels));
         let operands = [pass.input, &scratch.inputs];
-        self.push(&kernels.input_transform, uniform, &operands, grid(tiles * in_channels));
+        self.push(&kernels.input_transform, uniform, &operands, grid(tiles * inputs));
         let operands = [gradient, &scratch.outputs];
-        self.push(&kernels.output_gradient_transform, uniform, &operands, grid(tiles * out_channels));
+        self.push(&kernels.output_gradient_transform, uniform, &operands, grid(tiles * outputs));
         let operands = [&scratch.inputs, &scratch.outputs, &scratch.weights];
-        self.multiply(true, [in_channels, out_channels, tiles], operands);
+        self.multiply(true, [inputs, outputs, tiles], operands);
         let operands = [&scratch.weights, pass.parameter_gradients];
         let threads = in_channels * out_channels;
         self.push(&kernels.weight_gradient_transform, uniform, &operands, grid(threads));
@@ -253,15 +276,17 @@ impl Planner<'_> {
         gradient: &Buffer,
         pass: &Backward<'_>,
     ) {
-        let (scratch, weights) = (self.scratch, layer.shape.weights());
+        let (scratch, Shape { kernel, in_channels, out_channels }) = (self.scratch, layer.shape);
         let direct = direct(self.kernels, layer);
-        let operands = [pass.input, &scratch.partial, gradient];
-        self.push(&direct.weight_gradient, uniform, &operands, grid(layer.images * weights));
-        let operands = [&scratch.partial, pass.parameter_gradients];
-        self.push(&direct.add_images, uniform, &operands, grid(weights));
+        let operands = [pass.input, &scratch.pieces, gradient];
+        let threads = layer.pieces() * kernel * in_channels * out_channels;
+        self.push(&direct.weight_gradient, uniform, &operands, grid(threads));
+        let operands = [&scratch.pieces, pass.parameter_gradients];
+        self.push(&direct.add_pieces, uniform, &operands, grid(layer.shape.weights()));
     }
 
-    /// 36 matrix products C = A B with sizes `[rows, columns, depth]` and operands A, B, C.
+    /// 36 matrix products C = A B with sizes `[rows, columns, depth]` and operands A, B, C; a transposed A, whose rows
+    /// are those of the tiles, is multiplied in parts.
     fn multiply(
         &mut self,
         a_is_transposed: bool,
@@ -269,10 +294,11 @@ impl Planner<'_> {
         operands: [&Buffer; 3],
     ) {
         let gemm = self.kernels.gemm(rows, columns);
-        let pipeline = if a_is_transposed { &gemm.transposed } else { &gemm.plain };
-        let uniform = self.gpu.uniform(&[rows as u32, columns as u32, depth as u32, 0]);
+        let (pipeline, part) = if a_is_transposed { (&gemm.transposed, PART) } else { (&gemm.plain, depth) };
+        let uniform = self.gpu.uniform(&[rows, columns, depth, part].map(|size| size as u32));
         let blocks = |len: usize| len.div_ceil(gemm.block) as u32;
-        self.push(pipeline, &uniform, &operands, [blocks(columns), blocks(rows), POINTS as u32]);
+        let products = POINTS * depth.div_ceil(part);
+        self.push(pipeline, &uniform, &operands, [blocks(columns), blocks(rows), products as u32]);
     }
 
     pub(super) fn push(

@@ -1,10 +1,9 @@
-//! The kernels: each WGSL file of `shaders` is a template, to which constants are added.
-
-use std::fmt::Write;
+//! The kernels, from the WGSL files of `shaders`.
 
 use wgpu::ComputePipeline;
 
 use super::device::Gpu;
+use super::template::{Constant, expand};
 use crate::conv::winograd;
 use crate::data::{CHANNELS, SIDE};
 use crate::loss::{FACTOR, SQUARE_ROOT_FROM};
@@ -19,11 +18,11 @@ pub(super) const TILE: usize = 4;
 /// Side of the blocks of the matrix products: large ones where the matrices fill them.
 const BLOCKS: [usize; 2] = [64, 32];
 
-/// Rows and columns of each thread in a block.
-const PER_THREAD: usize = 4;
+/// Most terms of a sum over tiles that one workgroup adds up.
+pub(super) const PART: usize = 256;
 
-/// Rows of the operands in workgroup memory.
-const DEPTH: usize = 16;
+/// Into how many pieces the rows of all images are cut for direct weight gradients, at most.
+pub(super) const PIECES: usize = 64;
 
 /// Matrix products in blocks of one size.
 pub(super) struct Gemm {
@@ -35,8 +34,9 @@ pub(super) struct Gemm {
 /// Direct convolution with one size of kernel.
 pub(super) struct Direct {
     pub(super) convolve: ComputePipeline,
+    pub(super) convolve_to_few: ComputePipeline,
     pub(super) weight_gradient: ComputePipeline,
-    pub(super) add_images: ComputePipeline,
+    pub(super) add_pieces: ComputePipeline,
 }
 
 /// All kernels, compiled for a device; named as in the shaders.
@@ -62,14 +62,14 @@ impl Kernels {
         let winograd = Module::new(
             gpu,
             concat!(include_str!("shaders/convolution.wgsl"), include_str!("shaders/winograd.wgsl")),
-            &[("NOISE", format!("{:?}f", winograd::NOISE))],
+            [count("KERNEL", 3), count("PART", PART), ("NOISE", format!("{:?}f", winograd::NOISE))],
         );
-        let activation = Module::new(gpu, include_str!("shaders/activation.wgsl"), &[]);
+        let activation = Module::new(gpu, include_str!("shaders/activation.wgsl"), []);
         let loss = Module::new(
             gpu,
             include_str!("shaders/loss.wgsl"),
-            &[
-                ("IMAGE_LEN", format!("{}u", SIDE * SIDE * CHANNELS)),
+            [
+                count("IMAGE_LEN", SIDE * SIDE * CHANNELS),
                 ("FACTOR", format!("{FACTOR:?}")),
                 ("SQUARE_ROOT_FROM", format!("{SQUARE_ROOT_FROM:?}")),
             ],
@@ -77,7 +77,7 @@ impl Kernels {
         let optim = Module::new(
             gpu,
             include_str!("shaders/optim.wgsl"),
-            &[
+            [
                 ("BETA1", format!("{:?}f", Adam::BETA1)),
                 ("BETA2", format!("{:?}f", Adam::BETA2)),
                 ("EPSILON", format!("{:?}f", Adam::EPSILON)),
@@ -112,13 +112,11 @@ impl Gemm {
     fn new(gpu: &Gpu, block: usize) -> Self {
         let kernel = |is_transposed: bool| {
             let constants = [
-                ("BLOCK", format!("{block}u")),
-                ("SIDE", format!("{}u", block / PER_THREAD)),
-                ("PER_THREAD", format!("{PER_THREAD}u")),
-                ("DEPTH", format!("{DEPTH}u")),
+                count("BLOCK", block),
+                count("SIDE", block / 4),
                 ("A_IS_TRANSPOSED", is_transposed.to_string()),
             ];
-            Module::new(gpu, include_str!("shaders/gemm.wgsl"), &constants).kernel("multiply")
+            Module::new(gpu, include_str!("shaders/gemm.wgsl"), constants).kernel("multiply")
         };
         Self { block, plain: kernel(false), transposed: kernel(true) }
     }
@@ -126,15 +124,25 @@ impl Gemm {
 
 impl Direct {
     fn new(gpu: &Gpu, kernel: usize) -> Self {
-        let constants = [("KERNEL", format!("{kernel}u"))];
         let template = concat!(include_str!("shaders/convolution.wgsl"), include_str!("shaders/direct.wgsl"));
-        let direct = Module::new(gpu, template, &constants);
+        let constants = [
+            count("KERNEL", kernel),
+            count("LAST_TAP", kernel - 1),
+            count("PATCH", TILE + kernel - 1),
+            count("PIECES", PIECES),
+        ];
+        let direct = Module::new(gpu, template, constants);
         Self {
             convolve: direct.kernel("convolve"),
+            convolve_to_few: direct.kernel("convolve_to_few"),
             weight_gradient: direct.kernel("weight_gradient"),
-            add_images: direct.kernel("add_images"),
+            add_pieces: direct.kernel("add_pieces"),
         }
     }
+}
+
+fn count(name: &'static str, value: usize) -> Constant {
+    (name, format!("{value}u"))
 }
 
 /// A compiled template.
@@ -144,16 +152,12 @@ struct Module<'a> {
 }
 
 impl<'a> Module<'a> {
-    fn new(gpu: &'a Gpu, template: &str, constants: &[(&str, String)]) -> Self {
-        let common = [("THREADS", format!("{THREADS}u")), ("TILE", format!("{TILE}u"))];
-        let mut source = include_str!("shaders/common.wgsl").to_owned();
-        for (name, value) in common.iter().chain(constants) {
-            // Writing to a string cannot fail.
-            _ = writeln!(source, "const {name} = {value};");
-        }
-        source += template;
-        let descriptor =
-            wgpu::ShaderModuleDescriptor { label: None, source: wgpu::ShaderSource::Wgsl(source.into()) };
+    fn new(gpu: &'a Gpu, template: &str, constants: impl IntoIterator<Item = Constant>) -> Self {
+        let constants: Vec<_> =
+            [count("THREADS", THREADS), count("TILE", TILE)].into_iter().chain(constants).collect();
+        let template = [include_str!("shaders/common.wgsl"), template].concat();
+        let source = wgpu::ShaderSource::Wgsl(expand(&template, &constants).into());
+        let descriptor = wgpu::ShaderModuleDescriptor { label: None, source };
         Self { gpu, module: gpu.device.create_shader_module(descriptor) }
     }
 
@@ -163,7 +167,11 @@ impl<'a> Module<'a> {
             layout: None,
             module: &self.module,
             entry_point: Some(entry_point),
-            compilation_options: wgpu::PipelineCompilationOptions::default(),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                // Every kernel writes what it reads there.
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
             cache: None,
         })
     }

@@ -74,13 +74,14 @@ impl WgpuConvolution {
         let output_gradient = self.upload(pass.output_gradient)?;
         let gradients = self.upload(&[&*pass.weight_gradient, &*pass.bias_gradient].concat())?;
         let mask = gpu.buffer("mask", layer.mask_len())?;
+        // Without a ReLU everything passes.
+        let mut words = vec![if pass.mask.is_some() { 0 } else { u32::MAX }; layer.mask_len()];
         if let Some(bits) = pass.mask {
-            let mut words = vec![0_u32; layer.mask_len()];
             self.each_bit(&layer, |word, bit, byte, channel| {
                 words[word] |= u32::from(bits[byte] >> (channel % 8) & 1) << bit;
             });
-            gpu.write(&mask, &words);
         }
+        gpu.write(&mask, &words);
         let (input_gradient, skip) = match pass.input_gradient {
             Some(InputGradient { skip, gradient }) => {
                 (Some(gradient), skip.map(|skip| self.upload(skip)).transpose()?)

@@ -15,6 +15,7 @@ mod device;
 mod kernels;
 mod layer;
 mod network;
+mod template;
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use wgpu::Buffer;
 
 use super::convolution::{Backward, Forward, Layer, Method, Planner, Scratch};
-use super::device::{Dispatch, Gpu, grid};
+use super::device::{Dispatch, Gpu};
 use super::kernels::Kernels;
 use crate::backend::BackendError;
 use crate::conv::Algorithm;
@@ -157,9 +157,8 @@ impl Buffers {
     fn clear_dropped(&self, planner: &mut Planner<'_>, layers: &[Layer]) {
         for (index, layer) in layers.iter().enumerate() {
             let uniform = planner.gpu.uniform(&layer.constants_of_input());
-            let threads = layer.images * SIZE.pixels() * layer.shape.in_channels;
             let operands = [&self.dropped, self.input_of(index)];
-            planner.push(&planner.kernels.clear_dropped, &uniform, &operands, grid(threads));
+            planner.push(&planner.kernels.clear_dropped, &uniform, &operands, [layer.images as u32, 1, 1]);
         }
     }
 }

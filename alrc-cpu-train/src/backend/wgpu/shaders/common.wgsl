@@ -1,4 +1,5 @@
-// Stands before every other file: what the kernels share. THREADS and TILE are set by `kernels.rs`.
+// Stands before every other file: what the kernels share. THREADS and TILE are set by `kernels.rs`; `template.rs` says
+// what `unroll` means.
 
 struct Layer {
     images: u32,
@@ -9,8 +10,8 @@ struct Layer {
     // Where the layer's weights and bias begin in the arena of parameters, and in that of their gradients.
     weights: u32,
     bias: u32,
-    // 1: bias, ReLU, mask; the layer has a bias, a ReLU, a skip connection; else 0.
-    has_bias: u32,
+    // 1: the forward pass, with bias and mask; a ReLU; a skip connection; else 0.
+    is_forward: u32,
     has_relu: u32,
     has_skip: u32,
     // 1: the weights are those of the input gradient, rotated by half a turn and transposed.

@@ -1,78 +1,79 @@
-// Batched matrix products C = A B, one for each z of the grid, tiled in workgroup memory and in registers.
+// Batched matrix products C = A B, one for each of the 36 points, tiled in workgroup memory and in registers.
 //
-// A workgroup computes BLOCK x BLOCK elements of C; each of its threads PER_THREAD x PER_THREAD of them, spread so that
-// neighbouring threads meet neighbouring addresses. The sum over k is in the order of k, whatever the sizes.
+// A workgroup of SIDE x SIDE threads computes a block of BLOCK x BLOCK elements of C, 4 x 4 a thread. It goes along k in
+// steps of SIDE, so that a thread loads one vector of each operand in a step. `columns`, and the length of a row of A, are
+// multiples of 4. The sum over k is cut into parts of `part` terms, each a product of its own, so that a long sum occupies
+// the whole device: C is [parts, 36, rows, columns].
 
 struct Sizes {
     rows: u32,
     columns: u32,
     depth: u32,
-    padding: u32,
+    part: u32,
 }
 
 @group(0) @binding(0) var<uniform> sizes: Sizes;
-@group(0) @binding(1) var<storage, read> a: array<f32>;
-@group(0) @binding(2) var<storage, read> b: array<f32>;
-@group(0) @binding(3) var<storage, read_write> c: array<f32>;
+@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> c: array<vec4<f32>>;
 
-// DEPTH rows of the operands' blocks: A's block is kept transposed.
-var<workgroup> a_block: array<f32, BLOCK * DEPTH>;
-var<workgroup> b_block: array<f32, BLOCK * DEPTH>;
+// [k, row / 4] and [k, column / 4].
+var<workgroup> a_block: array<vec4<f32>, SIDE * SIDE>;
+var<workgroup> b_block: array<vec4<f32>, SIDE * SIDE>;
 
-@compute @workgroup_size(SIDE, SIDE)
+@compute @workgroup_size(SIDE * SIDE)
 fn multiply(
-    @builtin(local_invocation_id) local: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
     @builtin(workgroup_id) block: vec3<u32>,
 ) {
-    let first_row = block.y * BLOCK;
-    let first_column = block.x * BLOCK;
-    let a_start = block.z * sizes.rows * sizes.depth;
-    let b_start = block.z * sizes.depth * sizes.columns;
-    var sums: array<array<f32, PER_THREAD>, PER_THREAD>;
-    for (var first_k = 0u; first_k < sizes.depth; first_k += DEPTH) {
-        for (var index = thread; index < BLOCK * DEPTH; index += SIDE * SIDE) {
-            // Neighbouring threads read neighbouring addresses: along k in A, along rows in a transposed A.
-            let a_k = select(index % DEPTH, index / BLOCK, A_IS_TRANSPOSED);
-            let a_row = select(index / DEPTH, index % BLOCK, A_IS_TRANSPOSED);
-            let k = first_k + a_k;
-            let row = first_row + a_row;
-            let a_index = select(row * sizes.depth + k, k * sizes.rows + row, A_IS_TRANSPOSED);
-            var a_value = 0.0;
-            if k < sizes.depth && row < sizes.rows {
-                a_value = a[a_start + a_index];
-            }
-            a_block[a_k * BLOCK + a_row] = a_value;
-            let b_k = first_k + index / BLOCK;
-            let column = first_column + index % BLOCK;
-            var b_value = 0.0;
-            if b_k < sizes.depth && column < sizes.columns {
-                b_value = b[b_start + b_k * sizes.columns + column];
-            }
-            b_block[index] = b_value;
+    let x = thread % SIDE;
+    let y = thread / SIDE;
+    let point = block.z % 36u;
+    let first_k = block.z / 36u * sizes.part;
+    let end_k = min(first_k + sizes.part, sizes.depth);
+
+    // What this thread loads of a step: of B, four columns of row `y`; the same of a transposed A, else four k of a row.
+    let column = block.x * BLOCK + 4u * x;
+    let b_start = point * sizes.depth * sizes.columns + column;
+    let a_row = select(thread / (SIDE / 4u), 4u * x, A_IS_TRANSPOSED);
+    let a_k = select(4u * (thread % (SIDE / 4u)), y, A_IS_TRANSPOSED);
+    let row = block.y * BLOCK + a_row;
+    let a_start = point * sizes.depth * sizes.rows + select(row * sizes.depth, row, A_IS_TRANSPOSED);
+    let a_stride = select(1u, sizes.rows, A_IS_TRANSPOSED);
+
+    // Four rows of C.
+    var sums = mat4x4<f32>();
+    for (var k = first_k; k < end_k; k += SIDE) {
+        var a_values = vec4<f32>();
+        if k + a_k < end_k && row < sizes.rows {
+            a_values = a[(a_start + (k + a_k) * a_stride) / 4u];
         }
+        if A_IS_TRANSPOSED {
+            a_block[thread] = a_values;
+        } else {
+            // unroll i: 4
+            a_block[(a_k + $i) * SIDE + a_row / 4u][a_row % 4u] = a_values[$i];
+            // end i
+        }
+        var b_values = vec4<f32>();
+        if k + y < end_k && column < sizes.columns {
+            b_values = b[(b_start + (k + y) * sizes.columns) / 4u];
+        }
+        b_block[thread] = b_values;
         workgroupBarrier();
-        for (var k = 0u; k < DEPTH; k++) {
-            var b_values: array<f32, PER_THREAD>;
-            for (var j = 0u; j < PER_THREAD; j++) {
-                b_values[j] = b_block[k * BLOCK + j * SIDE + local.x];
-            }
-            for (var i = 0u; i < PER_THREAD; i++) {
-                let a_value = a_block[k * BLOCK + i * SIDE + local.y];
-                for (var j = 0u; j < PER_THREAD; j++) {
-                    sums[i][j] += a_value * b_values[j];
-                }
-            }
-        }
+        // unroll k: SIDE
+        let a$k = a_block[$k * SIDE + y];
+        let b$k = b_block[$k * SIDE + x];
+        // unroll i: 4
+        sums[$i] += a$k[$i] * b$k;
+        // end i
+        // end k
         workgroupBarrier();
     }
-    for (var i = 0u; i < PER_THREAD; i++) {
-        for (var j = 0u; j < PER_THREAD; j++) {
-            let row = first_row + i * SIDE + local.y;
-            let column = first_column + j * SIDE + local.x;
-            if row < sizes.rows && column < sizes.columns {
-                c[(block.z * sizes.rows + row) * sizes.columns + column] = sums[i][j];
-            }
-        }
+    // unroll i: 4
+    let row$i = block.y * BLOCK + 4u * y + $i;
+    if row$i < sizes.rows && column < sizes.columns {
+        c[((block.z * sizes.rows + row$i) * sizes.columns + column) / 4u] = sums[$i];
     }
+    // end i
 }

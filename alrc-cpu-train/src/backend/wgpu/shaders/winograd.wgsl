@@ -8,7 +8,9 @@
 //
 //     dw = G^T [ sum over tiles of (B^T x B) . (A dy A^T) ] G.
 //
-// Buffers: V [36, tiles, in_channels], U [36, in_channels, out_channels], M [36, tiles, out_channels].
+// Buffers: V [36, tiles, in_channels], U [36, in_channels, out_channels], M [36, tiles, out_channels], with zeros for
+// channels up to a multiple of 4: the matrix products read vectors. The gradient of U comes in parts, [parts, 36,
+// in_channels, out_channels], each the sum over PART tiles.
 
 // The points are 0, +-1/sqrt(2), +-sqrt(2) and infinity, as on the processor (`conv/winograd`): the textbook's 0, +-1,
 // +-2 give four times the largest error. The even and the odd part of a polynomial serve both points of a pair.
@@ -79,12 +81,16 @@ fn transform_weight_gradient(u: Points) -> vec3<f32> {
     );
 }
 
+// Channels of a transformed buffer.
+fn padded(channels: u32) -> u32 {
+    return (channels + 3u) / 4u * 4u;
+}
+
 // Writes row `r` of the 36 points number `index` of `points`.
 fn store_row(r: u32, points: u32, index: u32, row: Points) {
-    var values = row;
-    for (var c = 0u; c < 6u; c++) {
-        result[(6u * r + c) * points + index] = values[c];
-    }
+    // unroll c: 6
+    result[(6u * r + $c) * points + index] = row[$c];
+    // end c
 }
 
 // V from the input, or, for the input gradient, from the gradient of the output.
@@ -94,28 +100,26 @@ fn input_transform(
     @builtin(num_workgroups) workgroups: vec3<u32>,
 ) {
     let index = thread_index(id, workgroups);
-    let points = tiles(layer) * layer.in_channels;
+    let channels = padded(layer.in_channels);
+    let points = tiles(layer) * channels;
     if index >= points {
         return;
     }
-    let place = place_of(layer, layer.in_channels, index);
-    var columns: array<Points, 6>;
-    for (var c = 0u; c < 6u; c++) {
-        var x: Points;
-        for (var r = 0u; r < 6u; r++) {
-            // Below 0 wraps around and so lies outside too.
-            let row = place.row + r - 1u;
-            let column = place.column + c - 1u;
-            x[r] = source_or_zero(layer.in_channels, place.image, row, column, place.channel);
-        }
-        columns[c] = transform_input(x);
-    }
-    for (var r = 0u; r < 6u; r++) {
-        let v = transform_input(Points(
-            columns[0][r], columns[1][r], columns[2][r], columns[3][r], columns[4][r], columns[5][r],
-        ));
-        store_row(r, points, index, v);
-    }
+    let place = place_of(layer, channels, index);
+    // Below 0 wraps around and so lies outside too.
+    let row = place.row - 1u;
+    let column = place.column - 1u;
+    // unroll c: 6
+    let column$c = transform_input(Points(
+        // unroll r: 6
+        source_or_zero(layer.in_channels, place.image, row + $r, column + $c, place.channel),
+        // end r
+    ));
+    // end c
+    // unroll r: 6
+    let row$r = Points(column0[$r], column1[$r], column2[$r], column3[$r], column4[$r], column5[$r]);
+    store_row($r, points, index, transform_input(row$r));
+    // end r
 }
 
 // U from the weights, which lie in `source`, the arena of parameters.
@@ -125,27 +129,26 @@ fn weight_transform(
     @builtin(num_workgroups) workgroups: vec3<u32>,
 ) {
     let index = thread_index(id, workgroups);
-    let points = layer.in_channels * layer.out_channels;
+    let outputs = padded(layer.out_channels);
+    let points = padded(layer.in_channels) * outputs;
     if index >= points {
         return;
     }
-    var stored = index;
-    if layer.is_transposed == 1u {
-        stored = index % layer.out_channels * layer.in_channels + index / layer.out_channels;
+    let input = index / outputs;
+    let output = index % outputs;
+    let is_there = input < layer.in_channels && output < layer.out_channels;
+    // unroll c: 3
+    var weights$c = vec3<f32>();
+    if is_there {
+        // unroll r: 3
+        weights$c[$r] = source[weight_index(3u * $r + $c, input, output)];
+        // end r
     }
-    var columns: array<Points, 3>;
-    for (var c = 0u; c < 3u; c++) {
-        var w: vec3<f32>;
-        for (var r = 0u; r < 3u; r++) {
-            let tap = 3u * r + c;
-            w[r] = source[layer.weights + select(tap, 8u - tap, layer.is_transposed == 1u) * points + stored];
-        }
-        columns[c] = transform_weights(w);
-    }
-    for (var r = 0u; r < 6u; r++) {
-        let u = transform_weights(vec3<f32>(columns[0][r], columns[1][r], columns[2][r]));
-        store_row(r, points, index, u);
-    }
+    let column$c = transform_weights(weights$c);
+    // end c
+    // unroll r: 6
+    store_row($r, points, index, transform_weights(vec3<f32>(column0[$r], column1[$r], column2[$r])));
+    // end r
 }
 
 // The output from M, with bias, ReLU and skip connection; or the gradient of the input, with that of the skip.
@@ -155,31 +158,25 @@ fn output_transform(
     @builtin(num_workgroups) workgroups: vec3<u32>,
 ) {
     let index = thread_index(id, workgroups);
-    let points = tiles(layer) * layer.out_channels;
-    if index >= points {
+    if index >= tiles(layer) * layer.out_channels {
         return;
     }
     let place = place_of(layer, layer.out_channels, index);
-    var columns: array<vec4<f32>, 6>;
-    for (var c = 0u; c < 6u; c++) {
-        var m: Points;
-        for (var r = 0u; r < 6u; r++) {
-            m[r] = source[(6u * r + c) * points + index];
-        }
-        columns[c] = transform_output(m);
-    }
-    var passed = 0u;
-    for (var r = 0u; r < TILE; r++) {
-        let y = transform_output(Points(
-            columns[0][r], columns[1][r], columns[2][r], columns[3][r], columns[4][r], columns[5][r],
-        ));
-        for (var c = 0u; c < TILE; c++) {
-            passed |= finish(place, TILE * r + c, y[c]);
-        }
-    }
-    if layer.has_relu == 1u {
-        mask[index] = passed;
-    }
+    let channels = padded(layer.out_channels);
+    let points = tiles(layer) * channels;
+    let at = index / layer.out_channels * channels + place.channel;
+    // unroll c: 6
+    let column$c = transform_output(Points(
+        // unroll r: 6
+        source[(6u * $r + $c) * points + at],
+        // end r
+    ));
+    // end c
+    finish_tile(place, index, mat4x4<f32>(
+        // unroll r: TILE
+        transform_output(Points(column0[$r], column1[$r], column2[$r], column3[$r], column4[$r], column5[$r])),
+        // end r
+    ));
 }
 
 // A dy A^T of every tile, [36, tiles, out_channels].
@@ -189,25 +186,32 @@ fn output_gradient_transform(
     @builtin(num_workgroups) workgroups: vec3<u32>,
 ) {
     let index = thread_index(id, workgroups);
-    let points = tiles(layer) * layer.out_channels;
+    let channels = padded(layer.out_channels);
+    let points = tiles(layer) * channels;
     if index >= points {
         return;
     }
-    let place = place_of(layer, layer.out_channels, index);
-    var columns: array<Points, 4>;
-    for (var c = 0u; c < TILE; c++) {
-        var y: vec4<f32>;
-        for (var r = 0u; r < TILE; r++) {
-            y[r] = source_or_zero(
-                layer.out_channels, place.image, place.row + r, place.column + c, place.channel,
-            );
-        }
-        columns[c] = transform_output_gradient(y);
+    let place = place_of(layer, channels, index);
+    // unroll c: TILE
+    let column$c = transform_output_gradient(vec4<f32>(
+        // unroll r: TILE
+        source_or_zero(layer.out_channels, place.image, place.row + $r, place.column + $c, place.channel),
+        // end r
+    ));
+    // end c
+    // unroll r: 6
+    let row$r = vec4<f32>(column0[$r], column1[$r], column2[$r], column3[$r]);
+    store_row($r, points, index, transform_output_gradient(row$r));
+    // end r
+}
+
+// A point of the gradient of U: the sum of its parts.
+fn sum_of_parts(point: u32, points: u32, index: u32) -> f32 {
+    var sum = 0.0;
+    for (var part = 0u; part * PART < tiles(layer); part++) {
+        sum += source[(36u * part + point) * points + index];
     }
-    for (var r = 0u; r < 6u; r++) {
-        let d = transform_output_gradient(vec4<f32>(columns[0][r], columns[1][r], columns[2][r], columns[3][r]));
-        store_row(r, points, index, d);
-    }
+    return sum;
 }
 
 // Adds the gradient of the weights, from that of U, to `result`, the arena of gradients.
@@ -217,29 +221,34 @@ fn weight_gradient_transform(
     @builtin(num_workgroups) workgroups: vec3<u32>,
 ) {
     let index = thread_index(id, workgroups);
-    let points = layer.in_channels * layer.out_channels;
-    if index >= points {
+    let weights = layer.in_channels * layer.out_channels;
+    if index >= weights {
         return;
     }
-    var columns: array<vec3<f32>, 6>;
+    let outputs = padded(layer.out_channels);
+    let points = padded(layer.in_channels) * outputs;
+    let at = index / layer.out_channels * outputs + index % layer.out_channels;
     var largest = 0.0;
-    for (var c = 0u; c < 6u; c++) {
-        var u: Points;
-        for (var r = 0u; r < 6u; r++) {
-            u[r] = source[(6u * r + c) * points + index];
-            largest = max(largest, abs(u[r]));
-        }
-        columns[c] = transform_weight_gradient(u);
+    // unroll c: 6
+    let points$c = Points(
+        // unroll r: 6
+        sum_of_parts(6u * $r + $c, points, at),
+        // end r
+    );
+    // unroll r: 6
+    largest = max(largest, abs(points$c[$r]));
+    // end r
+    let column$c = transform_weight_gradient(points$c);
+    // end c
+    // unroll r: 3
+    let row$r = transform_weight_gradient(
+        Points(column0[$r], column1[$r], column2[$r], column3[$r], column4[$r], column5[$r]),
+    );
+    // unroll c: 3
+    // What is smaller is rounding error, by which Adam would move the weight: see `conv/winograd/weights.rs`.
+    if passes(abs(row$r[$c]) - NOISE * largest) {
+        result[layer.weights + (3u * $r + $c) * weights + index] += row$r[$c];
     }
-    for (var r = 0u; r < 3u; r++) {
-        let dw = transform_weight_gradient(Points(
-            columns[0][r], columns[1][r], columns[2][r], columns[3][r], columns[4][r], columns[5][r],
-        ));
-        for (var c = 0u; c < 3u; c++) {
-            // What is smaller is rounding error, by which Adam would move the weight: see `conv/winograd/weights.rs`.
-            if passes(abs(dw[c]) - NOISE * largest) {
-                result[layer.weights + (3u * r + c) * points + index] += dw[c];
-            }
-        }
-    }
+    // end c
+    // end r
 }

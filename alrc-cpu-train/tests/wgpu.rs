@@ -52,6 +52,11 @@ fn kernels_agree_with_the_reference() {
     // Matrices that fill the large blocks, and more than one.
     let wide = Shape { kernel: 3, in_channels: 70, out_channels: 130 };
     layers.push((Method::Winograd, wide, 2, ImageSize { height: 32, width: 32 }));
+    // So many tiles and rows that their sums come in several parts and pieces.
+    for (method, kernel) in [(Method::Winograd, 3), (Method::Direct, 5)] {
+        let shape = Shape { kernel, in_channels: 9, out_channels: 6 };
+        layers.push((method, shape, 5, ImageSize { height: 30, width: 31 }));
+    }
 
     let gpu = Gpu::open(None).unwrap();
     let series = WgpuConvolution::series(gpu, layers.iter().map(|&(method, shape, ..)| (method, shape)));

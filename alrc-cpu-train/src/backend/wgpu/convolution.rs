@@ -297,8 +297,12 @@ impl Planner<'_> {
         let (pipeline, part) = if a_is_transposed { (&gemm.transposed, PART) } else { (&gemm.plain, depth) };
         let uniform = self.gpu.uniform(&[rows, columns, depth, part].map(|size| size as u32));
         let blocks = |len: usize| len.div_ceil(gemm.block) as u32;
-        let products = POINTS * depth.div_ceil(part);
-        self.push(pipeline, &uniform, &operands, [blocks(columns), blocks(rows), products as u32]);
+        let parts = depth.div_ceil(part);
+        self.push(pipeline, &uniform, &operands, [blocks(columns), blocks(rows), (POINTS * parts) as u32]);
+        if parts > 1 {
+            let vectors = POINTS * rows * columns / 4;
+            self.push(&gemm.add_parts, &uniform, &[operands[2]], grid(vectors));
+        }
     }
 
     pub(super) fn push(

@@ -22,13 +22,14 @@ const BLOCKS: [usize; 2] = [64, 32];
 pub(super) const PART: usize = 256;
 
 /// Into how many pieces the rows of all images are cut for direct weight gradients, at most.
-pub(super) const PIECES: usize = 64;
+pub(super) const PIECES: usize = 128;
 
 /// Matrix products in blocks of one size.
 pub(super) struct Gemm {
     pub(super) block: usize,
     pub(super) plain: ComputePipeline,
     pub(super) transposed: ComputePipeline,
+    pub(super) add_parts: ComputePipeline,
 }
 
 /// Direct convolution with one size of kernel.
@@ -62,7 +63,7 @@ impl Kernels {
         let winograd = Module::new(
             gpu,
             concat!(include_str!("shaders/convolution.wgsl"), include_str!("shaders/winograd.wgsl")),
-            [count("KERNEL", 3), count("PART", PART), ("NOISE", format!("{:?}f", winograd::NOISE))],
+            [count("KERNEL", 3), ("NOISE", format!("{:?}f", winograd::NOISE))],
         );
         let activation = Module::new(gpu, include_str!("shaders/activation.wgsl"), []);
         let loss = Module::new(
@@ -110,15 +111,21 @@ impl Kernels {
 
 impl Gemm {
     fn new(gpu: &Gpu, block: usize) -> Self {
-        let kernel = |is_transposed: bool| {
+        let module = |is_transposed: bool| {
             let constants = [
                 count("BLOCK", block),
                 count("SIDE", block / 4),
                 ("A_IS_TRANSPOSED", is_transposed.to_string()),
             ];
-            Module::new(gpu, include_str!("shaders/gemm.wgsl"), constants).kernel("multiply")
+            Module::new(gpu, include_str!("shaders/gemm.wgsl"), constants)
         };
-        Self { block, plain: kernel(false), transposed: kernel(true) }
+        let transposed = module(true);
+        Self {
+            block,
+            plain: module(false).kernel("multiply"),
+            transposed: transposed.kernel("multiply"),
+            add_parts: transposed.kernel("add_parts"),
+        }
     }
 }
 

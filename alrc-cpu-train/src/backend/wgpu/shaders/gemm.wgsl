@@ -3,7 +3,7 @@
 // A workgroup of SIDE x SIDE threads computes a block of BLOCK x BLOCK elements of C, 4 x 4 a thread. It goes along k in
 // steps of SIDE, so that a thread loads one vector of each operand in a step. `columns`, and the length of a row of A, are
 // multiples of 4. The sum over k is cut into parts of `part` terms, each a product of its own, so that a long sum occupies
-// the whole device: C is [parts, 36, rows, columns].
+// the whole device: C is [parts, 36, rows, columns] until `add_parts` has made one of them.
 
 struct Sizes {
     rows: u32,
@@ -16,6 +16,9 @@ struct Sizes {
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> c: array<vec4<f32>>;
+
+// C, of `add_parts`.
+@group(0) @binding(1) var<storage, read_write> parts: array<vec4<f32>>;
 
 // [k, row / 4] and [k, column / 4].
 var<workgroup> a_block: array<vec4<f32>, SIDE * SIDE>;
@@ -76,4 +79,22 @@ fn multiply(
         c[((block.z * sizes.rows + row$i) * sizes.columns + column) / 4u] = sums[$i];
     }
     // end i
+}
+
+// Adds the parts up, in their order, into the first. A vector a thread.
+@compute @workgroup_size(THREADS)
+fn add_parts(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+) {
+    let index = thread_index(id, workgroups);
+    let vectors = 36u * sizes.rows * sizes.columns / 4u;
+    if index >= vectors {
+        return;
+    }
+    var sum = parts[index];
+    for (var part = 1u; part * sizes.part < sizes.depth; part++) {
+        sum += parts[part * vectors + index];
+    }
+    parts[index] = sum;
 }

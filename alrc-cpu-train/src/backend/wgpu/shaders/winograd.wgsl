@@ -9,8 +9,7 @@
 //     dw = G^T [ sum over tiles of (B^T x B) . (A dy A^T) ] G.
 //
 // Buffers: V [36, tiles, in_channels], U [36, in_channels, out_channels], M [36, tiles, out_channels], with zeros for
-// channels up to a multiple of 4: the matrix products read vectors. The gradient of U comes in parts, [parts, 36,
-// in_channels, out_channels], each the sum over PART tiles.
+// channels up to a multiple of 4: the matrix products read vectors.
 
 // The points are 0, +-1/sqrt(2), +-sqrt(2) and infinity, as on the processor (`conv/winograd`): the textbook's 0, +-1,
 // +-2 give four times the largest error. The even and the odd part of a polynomial serve both points of a pair.
@@ -205,15 +204,6 @@ fn output_gradient_transform(
     // end r
 }
 
-// A point of the gradient of U: the sum of its parts.
-fn sum_of_parts(point: u32, points: u32, index: u32) -> f32 {
-    var sum = 0.0;
-    for (var part = 0u; part * PART < tiles(layer); part++) {
-        sum += source[(36u * part + point) * points + index];
-    }
-    return sum;
-}
-
 // Adds the gradient of the weights, from that of U, to `result`, the arena of gradients.
 @compute @workgroup_size(THREADS)
 fn weight_gradient_transform(
@@ -232,7 +222,7 @@ fn weight_gradient_transform(
     // unroll c: 6
     let points$c = Points(
         // unroll r: 6
-        sum_of_parts(6u * $r + $c, points, at),
+        source[(6u * $r + $c) * points + at],
         // end r
     );
     // unroll r: 6

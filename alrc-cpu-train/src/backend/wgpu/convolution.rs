@@ -16,6 +16,12 @@ fn padded(channels: usize) -> usize {
     channels.next_multiple_of(4)
 }
 
+/// In how many parts to compute products of `rows` x `columns` that are sums over `tiles`: the more, the more of the device
+/// is occupied, but the parts must not take more room than what is multiplied.
+fn parts(rows: usize, columns: usize, tiles: usize) -> usize {
+    (tiles / PART.max(rows.min(columns))).max(1)
+}
+
 /// How a layer is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
@@ -92,11 +98,6 @@ impl Layer {
         self.images * self.size.height.div_ceil(TILE) * self.size.width.div_ceil(TILE)
     }
 
-    /// Parts in which the products over all tiles are added up.
-    fn parts(&self) -> usize {
-        self.tiles().div_ceil(PART)
-    }
-
     /// Pieces of the rows of all images; `rows_of_piece` and `pieces` of `direct.wgsl`.
     fn pieces(&self) -> usize {
         let rows = self.images * self.size.height;
@@ -154,8 +155,8 @@ impl Scratch {
         let tiles = largest(&|layer| of(layer, Method::Winograd, POINTS * layer.tiles() * channels(layer)));
         let weights = largest(&|layer| {
             let Shape { in_channels, out_channels, .. } = layer.shape;
-            let points = POINTS * padded(in_channels) * padded(out_channels);
-            of(layer, Method::Winograd, layer.parts() * points)
+            let [rows, columns] = [padded(in_channels), padded(out_channels)];
+            of(layer, Method::Winograd, parts(rows, columns, layer.tiles()) * POINTS * rows * columns)
         });
         let pieces = largest(&|layer| of(layer, Method::Direct, layer.pieces() * layer.shape.weights()));
         let masked = largest(&|layer| layer.images * layer.size.pixels() * layer.shape.out_channels);
@@ -294,11 +295,13 @@ impl Planner<'_> {
         operands: [&Buffer; 3],
     ) {
         let gemm = self.kernels.gemm(rows, columns);
-        let (pipeline, part) = if a_is_transposed { (&gemm.transposed, PART) } else { (&gemm.plain, depth) };
+        let (pipeline, parts) =
+            if a_is_transposed { (&gemm.transposed, parts(rows, columns, depth)) } else { (&gemm.plain, 1) };
+        let part = depth.div_ceil(parts);
         let uniform = self.gpu.uniform(&[rows, columns, depth, part].map(|size| size as u32));
         let blocks = |len: usize| len.div_ceil(gemm.block) as u32;
-        let parts = depth.div_ceil(part);
-        self.push(pipeline, &uniform, &operands, [blocks(columns), blocks(rows), (POINTS * parts) as u32]);
+        let products = (POINTS * parts) as u32;
+        self.push(pipeline, &uniform, &operands, [blocks(columns), blocks(rows), products]);
         if parts > 1 {
             let vectors = POINTS * rows * columns / 4;
             self.push(&gemm.add_parts, &uniform, &[operands[2]], grid(vectors));
@@ -318,4 +321,21 @@ impl Planner<'_> {
 
 fn direct(kernels: &Kernels, layer: Layer) -> &Direct {
     if layer.shape.kernel == 3 { &kernels.direct3 } else { &kernels.direct5 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_fit_where_the_tiles_do() {
+        for (rows, columns) in [(4, 64), (64, 128), (128, 128), (512, 512), (2048, 4096)] {
+            for tiles in [1, 64, 255, 4096, 5000] {
+                let parts = parts(rows, columns, tiles);
+                assert!(parts == 1 || parts * rows * columns <= tiles * rows.max(columns));
+                assert!(parts == 1 || tiles.div_ceil(parts) >= PART, "{rows} x {columns}, {tiles} tiles");
+            }
+        }
+        assert_eq!(parts(128, 128, 4096), 16);
+    }
 }

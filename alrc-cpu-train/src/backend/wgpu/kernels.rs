@@ -18,7 +18,7 @@ pub(super) const TILE: usize = 4;
 /// Side of the blocks of the matrix products: large ones where the matrices fill them.
 const BLOCKS: [usize; 2] = [64, 32];
 
-/// Most terms of a sum over tiles that one workgroup adds up.
+/// Least terms of a part of a sum over tiles.
 pub(super) const PART: usize = 256;
 
 /// Into how many pieces the rows of all images are cut for direct weight gradients, at most.

@@ -82,25 +82,29 @@ impl<F: Float> Alrc<F> {
     /// not [valid](BatchSums::is_valid); the state is then the same to the bit.
     pub fn update(&mut self, sums: &BatchSums<F>) -> bool {
         let is_rejected = self.config.non_finite == NonFinite::Reject && sums.non_finite > 0;
-        let std_dev = self.std_dev();
-        !is_rejected && sums.is_valid() && self.update_by_own(&self.limits_from(std_dev), std_dev, sums)
+        let updated = !is_rejected && sums.is_valid() && sums.count > 0;
+        if updated {
+            let std_dev = self.std_dev();
+            let variance = sums.squares / F::from_count(sums.count);
+            let are_all_clipped = sums.clipped == sums.count;
+            self.advance(&self.limits_from(std_dev), std_dev, sums.mean, variance, are_all_clipped);
+        }
+        updated
     }
 
-    /// [`update`](Self::update) by sums that the limits made.
-    fn update_by_own(&mut self, limits: &Limits<F>, std_dev: F, sums: &BatchSums<F>) -> bool {
-        if sums.count == 0 {
-            return false;
-        }
+    /// Moves the moments by the mean and the variance of a step's clipped losses.
+    // Inlined, so that the numbers of a state stay in registers.
+    #[inline(always)]
+    fn advance(&mut self, limits: &Limits<F>, std_dev: F, mean: F, variance: F, are_all_clipped: bool) {
         // No variance of losses passes the square of the bound on their deviations.
         let bound = F::moment_bound() + F::moment_bound();
-        let variance = (sums.squares / F::from_count(sums.count)).at_most(bound * bound);
-        let distances = if sums.clipped < sums.count {
-            self.state.distances_to(sums.mean)
+        let variance = variance.at_most(bound * bound);
+        let distances = if are_all_clipped {
+            self.distances_to_clipped(limits, std_dev, mean)
         } else {
-            self.distances_to_clipped(limits, std_dev, sums.mean)
+            self.state.distances_to(mean)
         };
         self.state.advance(&self.config, distances, variance);
-        true
     }
 
     /// From the moments to the mean of losses that were all clipped. Those at one limit are n sigma from mu1: that has
@@ -153,12 +157,16 @@ impl<F: Float> Alrc<F> {
     fn step_buffers(&mut self, losses: Option<&[F]>, clipped: &mut [F], scales: &mut [F]) -> Report<F> {
         let std_dev = self.std_dev();
         let limits = self.limits_from(std_dev);
-        let sums = limits.clip_buffers(losses, clipped, scales);
-        let updated = self.update_by_own(&limits, std_dev, &sums);
+        let (moments, tally) = limits.clip_buffers(losses, clipped, scales);
+        let updated = moments.count > 0;
+        if updated {
+            let variance = moments.squares / F::from_count(moments.count as u64);
+            self.advance(&limits, std_dev, moments.mean, variance, tally.clipped == moments.count);
+        }
         Report {
-            clipped: sums.clipped,
-            non_finite: sums.non_finite,
-            largest_excess: sums.largest_excess,
+            clipped: tally.clipped as u64,
+            non_finite: tally.non_finite as u64,
+            largest_excess: tally.largest_excess,
             limit: limits.upper,
             updated,
         }

@@ -6,8 +6,10 @@
 
 use core::mem::take;
 
-use crate::block::{sum_block, BLOCK, HAS_VECTORS};
-use crate::vectors::in_widest_vectors;
+use crate::block::{sum_block, BLOCK};
+use crate::sums::{Moments, Sums, Tally};
+use crate::totals::sum_one_by_one;
+use crate::vectors::{in_widest_vectors, HAS_VECTORS};
 use crate::{BatchSums, Clipped, Float, Limits, NonFinite};
 
 /// Losses that are looked at together to tell whether one of them needs a division.
@@ -19,54 +21,74 @@ impl<F: Float> Limits<F> {
     /// `clipped` and `scales` receive the value and the scale of each loss for which they have room: give slices of
     /// the length of `losses`, or empty ones for what is not wanted.
     pub fn clip_batch(&self, losses: &[F], clipped: &mut [F], scales: &mut [F]) -> BatchSums<F> {
-        self.clip_buffers(Some(losses), clipped, scales)
+        BatchSums::new(self.clip_buffers(Some(losses), clipped, scales))
     }
 
     /// [`clip_batch`](Self::clip_batch) with the clipped values in the place of the losses.
     pub fn clip_batch_in_place(&self, losses: &mut [F], scales: &mut [F]) -> BatchSums<F> {
-        self.clip_buffers(None, losses, scales)
+        BatchSums::new(self.clip_buffers(None, losses, scales))
     }
 
     /// Clips `losses` or, without them, what is in the place of their clipped values.
-    pub(crate) fn clip_buffers(
-        &self,
-        losses: Option<&[F]>,
-        clipped: &mut [F],
-        scales: &mut [F],
-    ) -> BatchSums<F> {
+    // Inlined, like what it calls: with so many arguments a call takes much code.
+    #[inline(always)]
+    pub(crate) fn clip_buffers(&self, losses: Option<&[F]>, clipped: &mut [F], scales: &mut [F]) -> Sums<F> {
         self.clip_in_way::<HAS_VECTORS>(losses, clipped, scales)
     }
 
+    #[inline(always)]
     fn clip_in_way<const BY_BLOCK: bool>(
         &self,
         losses: Option<&[F]>,
         clipped: &mut [F],
         scales: &mut [F],
-    ) -> BatchSums<F> {
-        let sums = if BY_BLOCK {
+    ) -> Sums<F> {
+        let (mut moments, mut tally) = if BY_BLOCK {
             let (clipped, scales) = (&mut *clipped, &mut *scales);
-            sum_pairwise(
-                &mut Written { limits: self, losses, clipped, scales, is_clipping: false },
-                usize::BITS,
-            )
+            let mut blocks = Written {
+                limits: self,
+                losses,
+                clipped,
+                scales,
+                tally: Tally::of_none(),
+                is_clipping: false,
+            };
+            (sum_pairwise(&mut blocks, usize::BITS), blocks.tally)
         } else {
-            sum_pairwise(&mut Unwritten { limits: self, losses: losses.unwrap_or(clipped) }, usize::BITS)
+            let losses = losses.unwrap_or(clipped);
+            let moments = sum_pairwise(&mut Unwritten { limits: self, losses }, usize::BITS);
+            (moments, Tally { non_finite: losses.len() - moments.count, ..Tally::of_none() })
         };
-        let is_rejected = self.non_finite == NonFinite::Reject && sums.non_finite > 0;
-        if is_rejected || !BY_BLOCK {
-            self.write_each(losses, clipped, scales, is_rejected);
-        }
+        let is_rejected = self.non_finite == NonFinite::Reject && tally.non_finite > 0;
         if is_rejected {
-            return BatchSums { non_finite: sums.non_finite, ..BatchSums::default() };
+            moments = Moments::of_none();
+            tally = Tally { non_finite: tally.non_finite, ..Tally::of_none() };
         }
-        sums
+        if is_rejected || !BY_BLOCK {
+            self.write_each(losses, clipped, scales, is_rejected, &mut tally);
+        }
+        (moments, tally)
     }
 
-    /// Writes what is wanted of each loss; nothing is left of a batch that is rejected.
-    fn write_each(&self, losses: Option<&[F]>, clipped: &mut [F], scales: &mut [F], is_rejected: bool) {
+    /// Writes what is wanted of each loss, and takes in those that are clipped; nothing is left of a batch that is rejected.
+    #[inline(always)]
+    fn write_each(
+        &self,
+        losses: Option<&[F]>,
+        clipped: &mut [F],
+        scales: &mut [F],
+        is_rejected: bool,
+        tally: &mut Tally<F>,
+    ) {
         let mut index = 0;
         while let Some(&loss) = losses.unwrap_or(clipped).get(index) {
-            let result = if is_rejected { Clipped::nothing() } else { self.clip(loss) };
+            let mut result = Clipped::nothing();
+            if !is_rejected {
+                result = self.clip(loss);
+                if loss.is_finite() && !self.contains(loss) {
+                    tally.add_clipped(self, loss);
+                }
+            }
             if let Some(clipped) = clipped.get_mut(index) {
                 *clipped = result.loss;
             }
@@ -78,8 +100,8 @@ impl<F: Float> Limits<F> {
     }
 
     /// Replaces losses by what clipping makes of them.
-    fn clip_values(&self, losses: &mut [F], sums: &BatchSums<F>) {
-        if sums.has_only_unclipped() {
+    fn clip_values(&self, losses: &mut [F], tally: &Tally<F>) {
+        if tally.is_of_none() {
             return;
         }
         in_widest_vectors(
@@ -88,14 +110,14 @@ impl<F: Float> Limits<F> {
             || {
                 for loss in losses {
                     let clipped = loss.at_most(self.upper).at_least(self.lower);
-                    *loss = if sums.non_finite == 0 || loss.is_finite() { clipped } else { F::zero() };
+                    *loss = if tally.non_finite == 0 || loss.is_finite() { clipped } else { F::zero() };
                 }
             },
         );
     }
 
-    fn write_scales(&self, losses: &[F], sums: &BatchSums<F>, scales: &mut [F]) {
-        if sums.has_only_unclipped() {
+    fn write_scales(&self, losses: &[F], tally: &Tally<F>, scales: &mut [F]) {
+        if tally.is_of_none() {
             scales.fill(F::one());
             return;
         }
@@ -122,20 +144,20 @@ impl<F: Float> Limits<F> {
 trait Blocks<F> {
     fn is_empty(&self) -> bool;
 
-    /// The sums of the first block, which is then gone.
-    fn next(&mut self) -> BatchSums<F>;
+    /// The moments of the first block, which is then gone.
+    fn next(&mut self) -> Moments<F>;
 }
 
-/// The sums of the next 2^levels blocks, or of those that are left, merged pairwise.
-fn sum_pairwise<F: Float>(blocks: &mut impl Blocks<F>, levels: u32) -> BatchSums<F> {
-    let mut sums = blocks.next();
+/// The moments of the next 2^levels blocks, or of those that are left, merged pairwise.
+fn sum_pairwise<F: Float>(blocks: &mut impl Blocks<F>, levels: u32) -> Moments<F> {
+    let mut moments = blocks.next();
     for level in 0..levels {
         if blocks.is_empty() {
             break;
         }
-        sums.merge_valid(&sum_pairwise(blocks, level));
+        moments.merge(&sum_pairwise(blocks, level));
     }
-    sums
+    moments
 }
 
 /// Blocks that are summed alone.
@@ -149,10 +171,10 @@ impl<F: Float> Blocks<F> for Unwritten<'_, F> {
         self.losses.is_empty()
     }
 
-    fn next(&mut self) -> BatchSums<F> {
+    fn next(&mut self) -> Moments<F> {
         let (block, rest) = self.losses.split_at(self.losses.len().min(BLOCK));
         self.losses = rest;
-        sum_block(self.limits, block, false)
+        sum_one_by_one(self.limits, block).0
     }
 }
 
@@ -163,6 +185,8 @@ struct Written<'a, F> {
     losses: Option<&'a [F]>,
     clipped: &'a mut [F],
     scales: &'a mut [F],
+    /// Of the blocks that are gone.
+    tally: Tally<F>,
     /// Whether a loss of the block before was clipped.
     is_clipping: bool,
 }
@@ -172,22 +196,23 @@ impl<F: Float> Blocks<F> for Written<'_, F> {
         self.losses.unwrap_or(self.clipped).is_empty()
     }
 
-    fn next(&mut self) -> BatchSums<F> {
+    fn next(&mut self) -> Moments<F> {
         let clipped = take_block(&mut self.clipped);
         let scales = take_block(&mut self.scales);
         let apart = self.losses.map(|losses| losses.split_at(losses.len().min(BLOCK)));
         self.losses = apart.map(|(_, rest)| rest);
         let block = apart.map_or(&*clipped, |(block, _)| block);
-        let sums = sum_block(self.limits, block, self.is_clipping);
-        self.is_clipping = sums.clipped > 0;
-        self.limits.write_scales(block, &sums, scales);
+        let (moments, tally) = sum_block(self.limits, block, self.is_clipping);
+        self.is_clipping = tally.clipped > 0;
+        self.tally.merge(&tally);
+        self.limits.write_scales(block, &tally, scales);
         if let Some((losses, _)) = apart {
             for (clipped, &loss) in clipped.iter_mut().zip(losses) {
                 *clipped = loss;
             }
         }
-        self.limits.clip_values(clipped, &sums);
-        sums
+        self.limits.clip_values(clipped, &tally);
+        moments
     }
 }
 
@@ -223,7 +248,7 @@ mod tests {
         limits: &Limits<f32>,
         losses: &[f32],
         room: [usize; 2],
-    ) -> (BatchSums<f32>, Vec<u32>, Vec<u32>) {
+    ) -> (Sums<f32>, Vec<u32>, Vec<u32>) {
         let [mut clipped, mut scales, mut replaced] = [losses.to_vec(), losses.to_vec(), losses.to_vec()];
         let wanted = (&mut clipped[..room[0]], &mut scales[..room[1]]);
         let sums = limits.clip_in_way::<BY_BLOCK>(Some(losses), wanted.0, wanted.1);

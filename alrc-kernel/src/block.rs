@@ -1,13 +1,4 @@
-//! The sums of a block of losses, which stays in the first-level cache.
-//!
-//! **Order.** A block is cut into runs of 256 finite losses. Loss i of a run is added to lane i mod 8; the lanes of a
-//! run are added to those of the block, run after run, and these pairwise at the end. The order is a function of the
-//! number of finite losses alone, and so the sums are the same bits on every machine, whatever the width of its
-//! vectors. With the tree of blocks, a sum of n losses passes at most 39 + log2(n) roundings.
-//!
-//! **Cancellation.** One pass adds the distances of the clipped losses from a centre, the running mean, and their
-//! squares. Where the losses lie so far from it that their variance has lost more than four binary digits, a second
-//! pass has their own mean as its centre.
+//! The sums of a block of losses, which stays in the first-level cache, in the order of [`crate::totals`].
 //!
 //! **Three ways to the same bits.** Losses that are all below the limit need nothing but that comparison, three
 //! additions and a multiplication each, and it is the additions that take the time. Others are clamped, and how many
@@ -16,34 +7,23 @@
 
 use core::ops::{BitOr, Range};
 
+use crate::sums::{Moments, Sums, Tally};
+use crate::totals::{center, sum_one_by_one, Totals, LANES, RUN};
 use crate::vectors::in_widest_vectors;
-use crate::{BatchSums, Float, Limits};
+use crate::{Float, Limits};
 
 /// Losses in a block.
 pub(crate) const BLOCK: usize = 4096;
 
-/// Losses between two additions of the lanes to those of the block.
-const RUN: usize = 256;
-
-/// Partial sums of a run.
-const LANES: usize = 8;
-
 /// Losses that one turn of a loop over a run adds.
 const GROUP: usize = 2 * LANES;
 
-/// How often the squares about the mean may be contained in the squares: so much may cancel.
-const MOST_CANCELLATION: f64 = 16.0;
-
-/// Whether loops over lanes are compiled to vector instructions.
-pub(crate) const HAS_VECTORS: bool =
-    cfg!(any(target_feature = "sse2", target_feature = "neon", target_feature = "simd128"));
-
 /// The sums of at most a block of losses, clipped. That a loss will be clipped is more likely if one was in the block
 /// before; to know it saves time.
-pub(crate) fn sum_block<F: Float>(limits: &Limits<F>, block: &[F], is_clipping_likely: bool) -> BatchSums<F> {
+pub(crate) fn sum_block<F: Float>(limits: &Limits<F>, block: &[F], is_clipping_likely: bool) -> Sums<F> {
     let mut sums = None;
     // Where the centre is not the mean, it may not lie within the limits.
-    if HAS_VECTORS && block.len() > 1 && center(limits) == limits.mean {
+    if block.len() > 1 && center(limits) == limits.mean {
         let is_one_sided = limits.lower <= -F::max_value();
         if is_one_sided && limits.upper >= F::zero() && !is_clipping_likely {
             sums = sum_unclipped(limits, block);
@@ -61,7 +41,7 @@ pub(crate) fn sum_block<F: Float>(limits: &Limits<F>, block: &[F], is_clipping_l
 
 /// Of losses that are not above the upper limit, which is not negative, nor above the bound of the moments; `None` if
 /// one is.
-fn sum_unclipped<F: Float>(limits: &Limits<F>, block: &[F]) -> Option<BatchSums<F>> {
+fn sum_unclipped<F: Float>(limits: &Limits<F>, block: &[F]) -> Option<Sums<F>> {
     let (center, upper) = (center(limits), limits.upper.saturate());
     let mut lanes = Lanes::new();
     let mut is_above = false;
@@ -73,13 +53,11 @@ fn sum_unclipped<F: Float>(limits: &Limits<F>, block: &[F]) -> Option<BatchSums<
         return None;
     }
     let about = |center| Lanes::of_clamped::<false>(limits, block, center).0.totals();
-    let mut sums = BatchSums { count: block.len() as u64, ..BatchSums::default() };
-    sums.set_moments(limits, center, totals, about);
-    Some(sums)
+    Some((moments(limits, block.len(), center, &totals, about), Tally::of_none()))
 }
 
 /// Of losses that are finite and so moderate that no sum overflows; `None` if they are not.
-fn sum_moderate<const TWO_SIDED: bool, F: Float>(limits: &Limits<F>, block: &[F]) -> Option<BatchSums<F>> {
+fn sum_moderate<const TWO_SIDED: bool, F: Float>(limits: &Limits<F>, block: &[F]) -> Option<Sums<F>> {
     let about = |center| Lanes::of_clamped::<TWO_SIDED>(limits, block, center);
     let center = center(limits);
     let (lanes, extremes) = about(center);
@@ -87,136 +65,44 @@ fn sum_moderate<const TWO_SIDED: bool, F: Float>(limits: &Limits<F>, block: &[F]
     if !totals.are_moderate(center) || extremes.end > F::max_value() || extremes.start < -F::max_value() {
         return None;
     }
-    let mut sums = BatchSums { count: block.len() as u64, ..BatchSums::default() };
+    let mut tally = Tally::of_none();
     if extremes.end > limits.upper || extremes.start < limits.lower {
         let is_outside = |loss: F| loss > limits.upper || TWO_SIDED && loss < limits.lower;
-        sums.clipped = in_widest_vectors(
+        tally.clipped = in_widest_vectors(
             block.len(),
             #[inline(always)]
-            || block.iter().map(|&loss| u32::from(is_outside(loss))).sum::<u32>().into(),
+            || block.iter().map(|&loss| u32::from(is_outside(loss))).sum::<u32>() as usize,
         );
         let excess = (extremes.end - limits.upper).at_least(limits.lower - extremes.start);
-        sums.largest_excess = excess.at_most(F::max_value());
+        tally.largest_excess = excess.at_most(F::max_value());
     }
-    sums.set_moments(limits, center, totals, |center| about(center).0.totals());
-    Some(sums)
+    let moments = moments(limits, block.len(), center, &totals, |center| about(center).0.totals());
+    Some((moments, tally))
 }
 
 /// Of any losses.
-fn sum_any<F: Float>(limits: &Limits<F>, block: &[F]) -> BatchSums<F> {
-    let center = center(limits);
-    let (mut sums, totals) = scan(limits, block, center);
-    // A single loss is its own mean, to the bit.
-    if sums.count > 1 {
-        sums.set_moments(limits, center, totals, |center| scan(limits, block, center).1);
-    }
-    sums
+// Not inlined, so that the ways of most blocks have the registers.
+#[inline(never)]
+fn sum_any<F: Float>(limits: &Limits<F>, block: &[F]) -> Sums<F> {
+    sum_one_by_one(limits, block)
 }
 
-/// Looks at losses one after the other. Returns their totals about a centre, and their sums, in which the moments are
-/// those of the last loss alone.
-fn scan<F: Float>(limits: &Limits<F>, block: &[F], center: F) -> (BatchSums<F>, Totals<F>) {
-    // A zero, but not a constant: to set many numbers to one takes a function, in a program without an operating system
-    // one of its own.
-    #[allow(clippy::eq_op)]
-    let zero = center - center;
-    let mut sums =
-        BatchSums { count: 0, mean: zero, squares: zero, clipped: 0, non_finite: 0, largest_excess: zero };
-    let mut lanes = [Totals { sum: zero, squares: zero }; 2 * LANES];
-    for &loss in block {
-        if !loss.is_finite() {
-            sums.non_finite += 1;
-            continue;
-        }
-        let within = limits.within(loss);
-        if within != loss {
-            sums.clipped += 1;
-            let excess = (loss - within).at_least(within - loss).at_most(F::max_value());
-            sums.largest_excess = sums.largest_excess.at_least(excess);
-        }
-        // Of either zero +0, which a sum of several gives.
-        sums.mean = zero + within.saturate();
-        lanes[LANES + sums.count as usize % LANES].add(sums.mean - center);
-        sums.count += 1;
-        if sums.count as usize % RUN == 0 {
-            halve(&mut lanes);
-        }
+/// The moments of `count` losses, one or more, from their totals about a centre and, if need be, those about their mean.
+fn moments<F: Float>(
+    limits: &Limits<F>,
+    count: usize,
+    center: F,
+    totals: &Totals<F>,
+    about: impl FnOnce(F) -> Totals<F>,
+) -> Moments<F> {
+    let (mean, squares) = totals.moments(count, center);
+    // Rounding may take the mean of clipped losses beyond the limit, where no centre may be.
+    let mean = limits.within(mean).saturate();
+    if !totals.have_cancelled(squares) {
+        return Moments { count, mean, squares };
     }
-    let mut rest = &mut lanes[..];
-    while rest.len() > 1 {
-        rest = halve(rest);
-    }
-    (sums, lanes[0])
-}
-
-/// Moves the second half of the lanes into the first, which it returns.
-fn halve<F: Float>(lanes: &mut [Totals<F>]) -> &mut [Totals<F>] {
-    let (first, second) = lanes.split_at_mut(lanes.len() / 2);
-    for (first, second) in first.iter_mut().zip(second) {
-        first.sum = first.sum + second.sum;
-        first.squares = first.squares + second.squares;
-        *second = Totals { sum: F::zero(), squares: F::zero() };
-    }
-    first
-}
-
-/// The running mean; 0 where that is so large that the squares of the distances from it could overflow.
-fn center<F: Float>(limits: &Limits<F>) -> F {
-    let half_bound = F::moment_bound() / (F::one() + F::one());
-    if limits.mean >= -half_bound && limits.mean <= half_bound {
-        limits.mean
-    } else {
-        F::zero()
-    }
-}
-
-impl<F: Float> BatchSums<F> {
-    /// From the totals about a centre of as many values as are counted and, if need be, those about their mean.
-    fn set_moments(
-        &mut self,
-        limits: &Limits<F>,
-        center: F,
-        totals: Totals<F>,
-        about: impl FnOnce(F) -> Totals<F>,
-    ) {
-        if self.count == 0 {
-            return;
-        }
-        let count = F::from_count(self.count);
-        let distance = totals.sum / count;
-        // Rounding may take the mean of clipped losses beyond the limit, where no centre may be.
-        self.mean = limits.within(center + distance).saturate();
-        self.squares = totals.squares - totals.sum * distance;
-        if self.squares * F::from_f64(MOST_CANCELLATION) < totals.squares {
-            let totals = about(self.mean);
-            let correction = totals.sum / count;
-            self.mean = self.mean + correction;
-            self.squares = (totals.squares - totals.sum * correction).at_least(F::zero());
-        }
-    }
-}
-
-/// Of a block.
-#[derive(Clone, Copy)]
-struct Totals<F> {
-    /// Sum of the distances of the clamped losses from a centre.
-    sum: F,
-    /// Sum of the squares of these distances.
-    squares: F,
-}
-
-impl<F: Float> Totals<F> {
-    fn add(&mut self, distance: F) {
-        self.sum = self.sum + distance;
-        self.squares = self.squares + distance * distance;
-    }
-
-    /// Whether no loss can have been NaN, minus infinity or beyond the bound of the moments: none is further from the
-    /// centre than the root of the squares.
-    fn are_moderate(&self, center: F) -> bool {
-        let room = (center + F::moment_bound()).at_most(F::moment_bound());
-        self.squares <= room * room
-    }
+    let (mean, squares) = about(mean).moments(count, mean);
+    Moments { count, mean, squares: squares.at_least(F::zero()) }
 }
 
 /// Totals before the lanes are added.
@@ -350,7 +236,7 @@ mod tests {
     extern crate std;
 
     use super::*;
-    use crate::{Alrc, Config, Start};
+    use crate::{Alrc, BatchSums, Config, Start};
     use std::vec::Vec;
 
     /// Losses from -20 to 80 in no regular order, all of them exact in a few digits.
@@ -379,7 +265,7 @@ mod tests {
                 assert_eq!(sum_moderate::<false, f32>(&one_sided, &losses), Some(expected));
                 assert_eq!(sum_moderate::<true, f32>(&one_sided, &losses), Some(expected));
                 let unclipped = sum_unclipped(&one_sided, &losses);
-                assert_eq!(unclipped, (expected.clipped == 0).then_some(expected));
+                assert_eq!(unclipped, (expected.1.clipped == 0).then_some(expected));
                 let two_sided = limits(num_stddev, Some(1.0));
                 let expected = sum_any(&two_sided, &losses);
                 assert_eq!(sum_moderate::<true, f32>(&two_sided, &losses), Some(expected));
@@ -398,9 +284,10 @@ mod tests {
                 for (loss, limit) in [(9.0, limits.upper), (-19.0, limits.lower)] {
                     let losses = [loss; 70];
                     let sums = sum_block(&limits, &losses[..len], false);
-                    assert_eq!((sums.mean, sums.clipped), (limit, len as u64));
+                    let (moments, tally) = sums;
+                    assert_eq!((moments.mean, tally.clipped), (limit, len));
                     assert_eq!(sums, sum_any(&limits, &losses[..len]));
-                    assert!(sums.squares <= 1e-13 * len as f32, "{sums:?}");
+                    assert!(moments.squares <= 1e-13 * len as f32, "{sums:?}");
                 }
             }
         }
@@ -420,8 +307,9 @@ mod tests {
                     // A finite loss may have been clamped to the bound of the moments.
                     let clamped = sum_moderate::<true, f32>(&limits, &losses);
                     assert_eq!(clamped.unwrap_or(sums), sums);
-                    assert_eq!(sums.count + sums.non_finite, len as u64);
-                    assert_eq!(sums.non_finite, u64::from(!loss.is_finite()));
+                    let (moments, tally) = sums;
+                    assert_eq!(moments.count + tally.non_finite, len);
+                    assert_eq!(tally.non_finite, usize::from(!loss.is_finite()));
                 }
             }
         }
@@ -433,7 +321,7 @@ mod tests {
             let start = Start::Estimate { mu1: mean, mu2: 3e34 };
             let limits = Alrc::new(Config { start, num_stddev: 1e9, ..Config::default() }).unwrap().limits();
             for loss in [f32::MAX, -f32::MAX] {
-                let sums = sum_block(&limits, &[loss; BLOCK], false);
+                let sums = BatchSums::new(sum_block(&limits, &[loss; BLOCK], false));
                 assert!(sums.is_valid(), "{mean} {loss}: {sums:?}");
             }
         }

@@ -151,6 +151,7 @@ mod snapshot;
 mod sqrt;
 mod state;
 mod sums;
+mod totals;
 mod vectors;
 
 pub use alrc::{Alrc, Report};

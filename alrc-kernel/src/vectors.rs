@@ -1,5 +1,9 @@
 //! The widest vectors that the processor has, beyond those that every processor of the target has.
 
+/// Whether loops over lanes are compiled to vector instructions.
+pub(crate) const HAS_VECTORS: bool =
+    cfg!(any(target_feature = "sse2", target_feature = "neon", target_feature = "simd128"));
+
 /// Does `work`, a loop over `len` losses that is compiled for vectors of each width, in the widest. They change no bit.
 /// `work` is to be `#[inline(always)]`: it would be compiled but once, outside, if it were not.
 #[cfg(feature = "simd")]

@@ -115,23 +115,26 @@ impl<F: Float> State<F> {
 }
 
 /// Adds what separate decays bring.
-// A function of its own, so that equal decays do not wait for d, and with it for a root.
-#[inline(never)]
+// A function of its own, so that equal decays do not wait for d, and with it for a root. A microcontroller computes one
+// thing after the other, and is spared the code of calls. So below.
+#[cfg_attr(not(target_os = "none"), inline(never))]
 fn with_cross_term<F: Float>(variance: F, cross: F, d: F) -> F {
     variance + (cross + cross) * d
 }
 
 /// The variance that is nearest to a number below 0 or one that has overflowed.
 // A function of its own, like the next, so that the usual case waits for no comparison: a fifth of the time of a step.
-#[cold]
-#[inline(never)]
+#[cfg_attr(not(target_os = "none"), cold, inline(never))]
 fn nearest_variance<F: Float>(number: F) -> F {
-    number.at_least(F::zero()).at_most(F::max_value())
+    if number > F::zero() {
+        F::max_value()
+    } else {
+        F::zero()
+    }
 }
 
 /// What rounding cut off mean + step, where the step is the larger.
-#[cold]
-#[inline(never)]
+#[cfg_attr(not(target_os = "none"), cold, inline(never))]
 fn lost_by_large_step<F: Float>(mean: F, step: F, sum: F) -> F {
     mean - (sum - step)
 }

@@ -154,7 +154,9 @@ impl<F: Float> Alrc<F> {
         self.step_buffers(None, losses, scales)
     }
 
-    fn step_buffers(&mut self, losses: Option<&[F]>, clipped: &mut [F], scales: &mut [F]) -> Report<F> {
+    /// Either of the two: in place without `losses`. For the C interface, which would hold the code of both.
+    #[doc(hidden)]
+    pub fn step_buffers(&mut self, losses: Option<&[F]>, clipped: &mut [F], scales: &mut [F]) -> Report<F> {
         let std_dev = self.std_dev();
         let limits = self.limits_from(std_dev);
         let (moments, tally) = limits.clip_buffers(losses, clipped, scales);

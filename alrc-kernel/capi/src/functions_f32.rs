@@ -85,10 +85,7 @@ pub unsafe extern "C" fn alrc_f32_step_batch(
             (memory::input(state)?, after, report, Batch::new(losses, clipped, scales, len)?)
         };
         let mut alrc = before.kernel()?;
-        let result = match batch.losses {
-            Some(losses) => alrc.step_batch(losses, batch.clipped, batch.scales),
-            None => alrc.step_batch_in_place(batch.clipped, batch.scales),
-        };
+        let result = alrc.step_buffers(batch.losses, batch.clipped, batch.scales);
         after.change(|state| state.set(&alrc));
         report.write(result.into());
         Ok(())

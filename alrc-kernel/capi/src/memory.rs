@@ -108,6 +108,8 @@ impl<T: Plain> Batch<'_, T> {
     /// # Safety
     /// Each pointer is null, misaligned, or valid for `len` values, `losses` for reads, the others for reads and
     /// writes, and nobody else uses that memory while this value lives.
+    // Inlined, so that the buffers stay in registers.
+    #[inline(always)]
     pub(crate) unsafe fn new(
         losses: *const T,
         clipped: *mut T,
@@ -123,9 +125,10 @@ impl<T: Plain> Batch<'_, T> {
         }
         check_len::<T>(len)?;
         let is_in_place = clipped.cast_const() == losses;
-        if overlap(losses, scales, len)
-            || overlap(clipped, scales, len)
-            || (!is_in_place && overlap(losses, clipped, len))
+        let bytes = len * size_of::<T>();
+        if overlap(losses, scales, bytes)
+            || overlap(clipped, scales, bytes)
+            || (!is_in_place && overlap(losses, clipped, bytes))
         {
             return Err(ALRC_ERROR_OVERLAP);
         }
@@ -153,9 +156,13 @@ unsafe fn slice_or_empty<'a, T: Plain>(pointer: *mut T, len: usize) -> &'a mut [
     }
 }
 
-/// Whether two buffers of one length, which is not too long, are there and overlap.
-fn overlap<T>(first: *const T, second: *const T, len: usize) -> bool {
-    !first.is_null() && !second.is_null() && first.addr().abs_diff(second.addr()) < len * size_of::<T>()
+/// Whether two buffers of one length are there and overlap.
+fn overlap<T>(first: *const T, second: *const T, bytes: usize) -> bool {
+    let is_in = |pointer: *const T, buffer: *const T| {
+        let len = if buffer.is_null() { 0 } else { bytes };
+        pointer.addr().wrapping_sub(buffer.addr()) < len
+    };
+    is_in(first, second) || is_in(second, first)
 }
 
 /// A snapshot's buffer for writing.

@@ -3,9 +3,14 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
+
+/// Time between two looks whether a signal has come.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Whether, and by which signal, the process has been asked to stop.
 #[derive(Clone, Debug, Default)]
@@ -14,16 +19,29 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Listens for Ctrl-C and for termination. A second Ctrl-C ends the process at once.
-    pub fn on_signal() -> io::Result<Self> {
-        let stop = Self::default();
+    /// Listens for Ctrl-C and for termination. A second Ctrl-C ends the process at once; `tell` is called at the first,
+    /// before anything stops.
+    pub fn on_signal(tell: impl Fn() + Send + 'static) -> io::Result<Self> {
+        let (stop, came) = (Self::default(), Arc::new(AtomicUsize::new(0)));
         let again = Arc::new(AtomicBool::new(false));
         // In this order: the first signal arms what the second one sets off.
         flag::register_conditional_shutdown(SIGINT, 128 + SIGINT, Arc::clone(&again))?;
         flag::register(SIGINT, again)?;
         for signal in [SIGINT, SIGTERM] {
-            flag::register_usize(signal, Arc::clone(&stop.signal), signal as usize)?;
+            flag::register_usize(signal, Arc::clone(&came), signal as usize)?;
         }
+        let asked = stop.clone();
+        // A thread tells it: nothing may be printed by what the system calls at a signal.
+        thread::Builder::new().spawn(move || {
+            loop {
+                let signal = came.swap(0, Ordering::Relaxed);
+                if signal == SIGINT as usize {
+                    tell();
+                }
+                asked.ask(signal as u8);
+                thread::sleep(LOOK);
+            }
+        })?;
         Ok(stop)
     }
 

@@ -46,7 +46,7 @@ impl Compare {
     pub(super) fn execute(self) -> Result<ExitCode, Failure> {
         let comparison = self.comparison()?;
         let directory = self.output.directory("compare");
-        let stop = stop_on_signal()?;
+        let stop = stop_on_signal(true)?;
         let runs = comparison.carry_out(&directory, self.resume, &stop).map_err(|error| {
             let origin = self.resume.then(|| directory.join(COMPARISON));
             self.options.tell_origin_of_data(error, origin)

@@ -29,6 +29,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use indicatif::HumanCount;
 use phases::Phases;
 use thiserror::Error;
+use tracing::info;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -194,8 +195,14 @@ fn counted(number: u64, one: &str, several: &str) -> String {
     format!("{} {}", HumanCount(number), if number == 1 { one } else { several })
 }
 
-fn stop_on_signal() -> Result<Stop, Failure> {
-    Stop::on_signal().map_err(Failure::Signals)
+/// Has Ctrl-C and termination stop training. `tells`: at once said so; of several ranks one is enough.
+fn stop_on_signal(tells: bool) -> Result<Stop, Failure> {
+    let tell = move || {
+        if tells {
+            info!("stopping after this step; Ctrl-C again stops at once, without a checkpoint");
+        }
+    };
+    Stop::on_signal(tell).map_err(Failure::Signals)
 }
 
 /// The status of a command that was stopped.

@@ -25,7 +25,8 @@ use crate::signal::Stop;
 /// One training run.
 ///
 /// Writes config.toml, losses.csv, TensorBoard events, samples.png, summary.json and checkpoints. Ctrl-C ends it
-/// cleanly (status 130), a termination signal too (status 75); --resume then goes on as if nothing had happened. A run
+/// cleanly after the step that is under way (status 130), a termination signal too (status 75); --resume then goes on as
+/// if nothing had happened. A second Ctrl-C ends it at once: what was trained since the last checkpoint is lost. A run
 /// whose losses are no longer finite stops with status 3.
 ///
 /// With --comm mpi, all processes that mpirun or srun starts train one network together: each takes a part of every
@@ -59,7 +60,9 @@ impl Run {
         let communicator = self.comm.start()?;
         let span = error_span!("rank", number = communicator.rank());
         let _entered = (communicator.size() > 1).then(|| span.entered());
-        match stop_on_signal().and_then(|stop| self.train_and_report(&communicator, &stop)) {
+        match stop_on_signal(communicator.rank() == 0)
+            .and_then(|stop| self.train_and_report(&communicator, &stop))
+        {
             Ok(status) => {
                 communicator.leave();
                 Ok(status)

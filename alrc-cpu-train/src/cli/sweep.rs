@@ -91,7 +91,7 @@ impl Sweep {
             self.print_list(&runs, &directory)?;
             return Ok(ExitCode::SUCCESS);
         }
-        let stop = stop_on_signal()?;
+        let stop = stop_on_signal(true)?;
         let (label, datasets) = (name.to_string_lossy(), Datasets::default());
         let swept = sweep::sweep(runs, &directory, self.jobs, &label, &datasets, &stop);
         // A published grid names no data.

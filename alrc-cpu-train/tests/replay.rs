@@ -165,6 +165,33 @@ fn the_suggested_start_fits_the_curve() {
     assert_eq!(again["trials"][0]["clipped"], 20);
 }
 
+/// As in a run: the first steps pass, and make the moments from which clipping goes on.
+#[test]
+fn a_warm_up_takes_the_place_of_the_estimates() {
+    let directory = directory();
+    fs::write(directory.path().join("log"), "4\n6\n100\n90\n").unwrap();
+    let options = ["--num-stddev", "1", "--decay", "0.5", "--out", "out", "--warm-up"];
+    let document = replay(directory.path(), "log", &[&options[..], &["2"]].concat());
+    let trials = document["trials"].as_array().unwrap();
+    assert_eq!((&trials[0]["warm_up"], trials[0].get("mu1_start")), (&2.into(), None), "{document}");
+    assert_eq!(trials[1]["warm_up"], 0);
+    assert!(trials[1]["mu1_start"].is_number(), "{document}");
+    let csv = fs::read_to_string(directory.path().join("out/clipped.csv")).unwrap();
+    let given: Vec<Vec<&str>> =
+        csv.lines().map(|row| row.split(',').collect()).filter(|row: &Vec<_>| row[2] == "given").collect();
+    // Of 4 and 6 the mean is 5 and the standard deviation 1.
+    assert_eq!((given.len(), given[0][0], given[0][3]), (2, "2", "100"), "{csv}");
+    assert!((given[0][4].parse::<f64>().unwrap() - 6.0).abs() < 1e-5, "{csv}");
+
+    let arguments = [&["replay", "log"], &options[..], &["9"]].concat();
+    let output = alrc_train(directory.path(), &arguments).output().unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.contains("| 1 | given: warm-up 9 | – | – | 0.000 % |"), "{table}");
+    // Still in its warm-up there is no limit.
+    let document = replay(directory.path(), "log", &[&options[..], &["9"]].concat());
+    assert!(document["trials"][0]["limit"].is_null(), "{document}");
+}
+
 #[test]
 fn thresholds_are_compared() {
     let directory = directory();

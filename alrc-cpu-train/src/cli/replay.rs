@@ -8,12 +8,12 @@ use std::process::ExitCode;
 use clap::Args;
 use indicatif::HumanCount;
 
-use super::options::{directory, number};
+use super::options::{directory, number, whole};
 use super::{Failure, counted};
 use crate::config::{Config, permitted};
 use crate::experiment::files::save;
 use crate::experiment::log::Log;
-use crate::experiment::replay::{ClippedWriter, Estimate, Replay as Replayed, ReplayError, replay};
+use crate::experiment::replay::{ClippedWriter, Replay as Replayed, ReplayError, replay};
 use crate::experiment::run::RunError;
 
 /// Bytes that are read at once.
@@ -55,6 +55,9 @@ pub(super) struct Replay {
     /// Mean square of the losses to begin with
     #[arg(long, value_name = "MU2", value_parser = number(permitted("mu2-start")))]
     mu2_start: Option<f32>,
+    /// Steps at the start that pass unclipped while the moments are plain averages, instead of the estimates
+    #[arg(long, value_name = "STEPS", value_parser = whole::<u32>(permitted("warm-up")))]
+    warm_up: Option<u32>,
     /// Directory for replay.svg, replay.png and clipped.csv, created if absent [default: none is written]
     #[arg(long, value_name = "DIR", value_parser = directory())]
     out: Option<PathBuf>,
@@ -76,12 +79,12 @@ fn threshold(text: &str) -> Result<f32, &'static str> {
 
 impl Replay {
     pub(super) fn execute(self) -> Result<ExitCode, Failure> {
-        let (configs, given) = self.configs()?;
+        let configs = self.configs()?;
         let log = self.open()?;
         let format = log.format();
         let replay = match &self.out {
-            None => replay(log, &configs, given, None).map_err(|error| self.failure(error))?,
-            Some(out) => self.replay_into(out, log, &configs, given)?,
+            None => replay(log, &configs, None).map_err(|error| self.failure(error))?,
+            Some(out) => self.replay_into(out, log, &configs)?,
         };
         if self.json {
             say!("{}", serde_json::to_string_pretty(&replay)?)?;
@@ -97,12 +100,11 @@ impl Replay {
         out: &Path,
         log: Log,
         configs: &[alrc_kernel::Config<f32>],
-        given: Estimate,
     ) -> Result<Replayed, Failure> {
         let path = out.join(CLIPPED);
         let create = std::fs::create_dir_all(out).and_then(|()| ClippedWriter::create(&path));
         let mut clipped = create.map_err(|error| self.failure(error.into()))?;
-        let replay = replay(log, configs, given, Some(&mut clipped)).map_err(|error| self.failure(error))?;
+        let replay = replay(log, configs, Some(&mut clipped)).map_err(|error| self.failure(error))?;
         clipped.finish().map_err(|error| self.failure(error.into()))?;
         let figure = replay.figure();
         save(&out.join("replay.svg"), figure.svg().map_err(RunError::from)?.as_bytes())?;
@@ -156,13 +158,9 @@ impl Replay {
         open().map_err(|error| self.failure(error.into()))
     }
 
-    /// A configuration of the clipping for each threshold, and the given start.
-    fn configs(&self) -> Result<(Vec<alrc_kernel::Config<f32>>, Estimate), Failure> {
+    /// A configuration of the clipping, with the given start, for each threshold.
+    fn configs(&self) -> Result<Vec<alrc_kernel::Config<f32>>, Failure> {
         let defaults = Config::default();
-        let start = Estimate {
-            mu1_start: self.mu1_start.unwrap_or(defaults.mu1_start),
-            mu2_start: self.mu2_start.unwrap_or(defaults.mu2_start),
-        };
         let mut configs = Vec::new();
         let thresholds: Vec<_> = self.num_stddev.iter().copied().map(Some).collect();
         let thresholds = if thresholds.is_empty() { vec![defaults.num_stddev] } else { thresholds };
@@ -170,13 +168,14 @@ impl Replay {
             let config = Config {
                 num_stddev,
                 decay: self.decay.unwrap_or(defaults.decay),
-                mu1_start: start.mu1_start,
-                mu2_start: start.mu2_start,
+                mu1_start: self.mu1_start.unwrap_or(defaults.mu1_start),
+                mu2_start: self.mu2_start.unwrap_or(defaults.mu2_start),
+                warm_up: self.warm_up.unwrap_or(defaults.warm_up),
                 ..defaults.clone()
             };
             config.validate()?;
             configs.extend(config.alrc());
         }
-        Ok((configs, start))
+        Ok(configs)
     }
 }

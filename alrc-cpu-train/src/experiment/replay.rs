@@ -38,7 +38,7 @@ pub enum ReplayError {
     Unwritable(#[from] io::Error),
 }
 
-/// Where the moments start.
+/// Estimates from which the moments start.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Estimate {
     /// mu1 before the first step.
@@ -60,9 +60,11 @@ pub struct Trial {
     pub num_stddev: f32,
     /// Whether the start is the suggested one, and not the given one.
     pub is_suggested: bool,
-    /// Where the moments start.
+    /// Where the moments start; none with a warm-up.
     #[serde(flatten)]
-    pub start: Estimate,
+    pub start: Option<Estimate>,
+    /// Steps of the warm-up; 0: there is none.
+    pub warm_up: u32,
     /// Losses that are clipped.
     pub clipped: u64,
     /// Their share of all losses.
@@ -73,8 +75,8 @@ pub struct Trial {
     pub mu1: f32,
     /// mu2 after the last step.
     pub mu2: f32,
-    /// The limit for one step more.
-    pub limit: f32,
+    /// The limit for one step more; none during the warm-up.
+    pub limit: Option<f32>,
     #[serde(skip)]
     alrc: Alrc<f32>,
     #[serde(skip)]
@@ -106,12 +108,11 @@ pub struct Replay {
     curve: LossCurve,
 }
 
-/// Reads the whole curve and clips it at each threshold of `configs`, from the `given` start and from the suggested
-/// one. `clipped` gets every loss that is clipped.
+/// Reads the whole curve and clips it as each of `configs` says, from its own start and from the suggested one.
+/// `clipped` gets every loss that is clipped.
 pub fn replay(
     mut log: Log,
     configs: &[Config<f32>],
-    given: Estimate,
     mut clipped: Option<&mut ClippedWriter>,
 ) -> Result<Replay, ReplayError> {
     let mut empty_rows = 0;
@@ -138,7 +139,7 @@ pub fn replay(
     let suggestion = suggest(&head[..remembered.max(FEWEST).min(head.len())]);
     let window = window(head.len() as u64);
     let mut curve = LossCurve::new(window);
-    let mut trials = trials(configs, given, suggestion);
+    let mut trials = trials(configs, suggestion);
     let (mut losses, mut non_finite) = (0, 0);
     let mut step = |loss: f64| -> io::Result<()> {
         curve.push(loss);
@@ -188,28 +189,39 @@ fn round(value: f64) -> f64 {
     format!("{value:.3e}").parse().unwrap_or(value)
 }
 
-/// Each configuration with the given start and with the suggested one, where they are permitted.
-fn trials(configs: &[Config<f32>], given: Estimate, suggestion: Option<Estimate>) -> Vec<Trial> {
+/// Each configuration with its own start and with the suggested one, where they are permitted.
+fn trials(configs: &[Config<f32>], suggestion: Option<Estimate>) -> Vec<Trial> {
     let both = configs.iter().flat_map(|config| {
-        let starts = [Some((false, given)), suggestion.map(|start| (true, start))];
-        starts.into_iter().flatten().map(move |(is_suggested, start)| Trial::new(config, is_suggested, start))
+        let suggested = suggestion.map(|start| (true, start.into()));
+        let starts = [Some((false, config.start)), suggested].into_iter().flatten();
+        starts.map(move |(is_suggested, start)| Trial::new(Config { start, ..*config }, is_suggested))
     });
     both.filter_map(Result::ok).collect()
 }
 
+/// The limit of the next step; none during the warm-up.
+fn limit(alrc: &Alrc<f32>) -> Option<f32> {
+    Some(alrc.limits().upper()).filter(|&limit| limit < f32::MAX)
+}
+
 impl Trial {
-    fn new(config: &Config<f32>, is_suggested: bool, start: Estimate) -> Result<Self, ConfigError> {
-        let alrc = Alrc::new(Config { start: start.into(), ..*config })?;
+    fn new(config: Config<f32>, is_suggested: bool) -> Result<Self, ConfigError> {
+        let alrc = Alrc::new(config)?;
+        let (start, warm_up) = match config.start {
+            Start::Estimate { mu1, mu2 } => (Some(Estimate { mu1_start: mu1, mu2_start: mu2 }), 0),
+            Start::WarmUp { steps } => (None, steps),
+        };
         Ok(Self {
             num_stddev: config.num_stddev,
             is_suggested,
             start,
+            warm_up,
             clipped: 0,
             clipped_fraction: 0.0,
             smallest_scale: 1.0,
             mu1: alrc.mu1(),
             mu2: alrc.mu2(),
-            limit: alrc.limits().upper(),
+            limit: limit(&alrc),
             alrc,
             limits: Envelope::default(),
         })
@@ -222,12 +234,10 @@ impl Trial {
 
     /// One step; returns limit and scale if the loss is clipped.
     fn step(&mut self, loss: f32) -> Option<(f32, f32)> {
-        let limit = self.alrc.limits().upper();
-        self.limits.push(f64::from(limit));
+        let limit = limit(&self.alrc);
+        self.limits.push(limit.map_or(f64::NAN, f64::from));
         let scale = self.alrc.step(loss).scale;
-        if !loss.is_finite() || loss <= limit {
-            return None;
-        }
+        let limit = limit.filter(|&limit| loss.is_finite() && loss > limit)?;
         self.clipped += 1;
         self.smallest_scale = self.smallest_scale.min(scale);
         Some((limit, scale))
@@ -236,7 +246,7 @@ impl Trial {
     fn finish(&mut self, losses: u64) {
         self.clipped_fraction = self.clipped as f64 / losses.max(1) as f64;
         (self.mu1, self.mu2) = (self.alrc.mu1(), self.alrc.mu2());
-        self.limit = self.alrc.limits().upper();
+        self.limit = limit(&self.alrc);
     }
 }
 
@@ -270,17 +280,22 @@ impl Replay {
         );
         for trial in &self.trials {
             let number = |value: f32| number(f64::from(value));
+            let [start, mu1, mu2] = match trial.start {
+                Some(Estimate { mu1_start, mu2_start }) => {
+                    [trial.start_name().to_owned(), mu1_start.to_string(), mu2_start.to_string()]
+                }
+                None => {
+                    [format!("{}: warm-up {}", trial.start_name(), trial.warm_up), "–".into(), "–".into()]
+                }
+            };
             table += &format!(
-                "| {} | {} | {} | {} | {:.3} % | {} | {} | {} | {} |\n",
+                "| {} | {start} | {mu1} | {mu2} | {:.3} % | {} | {} | {} | {} |\n",
                 trial.num_stddev,
-                trial.start_name(),
-                trial.start.mu1_start,
-                trial.start.mu2_start,
                 100.0 * trial.clipped_fraction,
                 number(trial.smallest_scale),
                 number(trial.mu1),
                 number(trial.mu2),
-                number(trial.limit),
+                trial.limit.map_or("–".to_owned(), number),
             );
         }
         table

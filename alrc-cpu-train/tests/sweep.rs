@@ -221,7 +221,14 @@ fn a_sweep_tells_its_cost() {
 #[test]
 fn bad_grids_are_refused() {
     let directory = grid_directory();
-    let cases: [(&str, &[&str]); 8] = [
+    let cases: [(&str, &[&str]); 15] = [
+        ("", &["bad.toml", "it is empty", "[vary]", "num-stddev = [2, \"off\"]", "sweep --help"]),
+        ("# repeats = 2\n", &["it is empty"]),
+        ("[options]\nlerning-rate = 1", &["'lerning-rate'", "did you mean 'learning-rate'"]),
+        ("[varry]\nbatch-size = [1]", &["'varry'", "did you mean 'vary'"]),
+        ("repeat = 2", &["'repeat'", "did you mean 'repeats'"]),
+        ("batch_size = 2", &["'batch_size'", "did you mean 'batch-size'"]),
+        ("batch-size = [1, 4]", &["'batch-size' stands in no table", "[options]", "[vary]"]),
         ("[vary]\nbatch-sizes = [1]", &["batch-sizes", "did you mean 'batch-size'"]),
         ("[vary]\nbatch-size = []", &["batch-size", "no value"]),
         ("[vary]\nbatch-size = [\"many\"]", &["batch-size", "many"]),

@@ -48,6 +48,15 @@ pub enum TableError {
     },
 }
 
+impl TableError {
+    /// That `name` is none of the options that are `known`.
+    pub(crate) fn unknown<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        let similarity = |known: &&str| (1e6 * strsim::jaro_winkler(known, name)) as u32;
+        let nearest = known.into_iter().max_by_key(similarity).unwrap_or_default();
+        Self::Unknown { name: name.to_owned(), nearest: nearest.to_owned() }
+    }
+}
+
 impl Config {
     /// This configuration with the options of `table` instead of its own; they need not lie in their ranges.
     pub fn with(&self, table: &Table) -> Result<Self, TableError> {
@@ -55,9 +64,7 @@ impl Config {
         let known = Self::every_option();
         for (name, value) in table {
             if !known.contains_key(name) {
-                let similarity = |known: &&String| (1e6 * strsim::jaro_winkler(known, name)) as u32;
-                let nearest = known.keys().max_by_key(similarity).cloned().unwrap_or_default();
-                return Err(TableError::Unknown { name: name.clone(), nearest });
+                return Err(TableError::unknown(name, known.keys().map(String::as_str)));
             }
             merged.insert(name.clone(), value.clone());
             // One after the other, so that the error can tell which.

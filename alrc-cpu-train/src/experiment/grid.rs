@@ -37,7 +37,6 @@ const MOST_RUNS: u64 = 100_000;
 
 /// A grid of runs.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Grid {
     /// Runs of each combination, with seeds from the configured one on.
     #[serde(default = "once")]
@@ -50,6 +49,9 @@ pub struct Grid {
     vary: BTreeMap<String, Vec<Value>>,
 }
 
+/// What a grid consists of.
+const PARTS: [&str; 3] = ["repeats", "options", "vary"];
+
 fn once() -> u64 {
     1
 }
@@ -60,6 +62,17 @@ pub enum GridError {
     /// The text is no grid.
     #[error("{0}")]
     Format(#[from] toml::de::Error),
+    /// The text holds nothing.
+    #[error(
+        "it is empty; a grid lists values to try, such as `num-stddev = [2, \"off\"]` below a line `[vary]`; the end \
+         of `alrc-train sweep --help` shows a whole one"
+    )]
+    Nothing,
+    /// An option stands outside the tables.
+    #[error(
+        "the option '{0}' stands in no table; put it below [options], or with a list of values below [vary]"
+    )]
+    Misplaced(String),
     /// An option has no value to try.
     #[error("vary: {0} has no value; list at least one")]
     Empty(String),
@@ -101,6 +114,19 @@ pub struct GridRun {
 impl Grid {
     /// Reads a grid.
     pub fn parse(text: &str) -> Result<Self, GridError> {
+        let table: Table = text.parse()?;
+        if table.is_empty() {
+            return Err(GridError::Nothing);
+        }
+        if let Some(name) = table.keys().find(|name| !PARTS.contains(&name.as_str())) {
+            let options = Config::every_option();
+            if options.contains_key(name) {
+                return Err(GridError::Misplaced(name.clone()));
+            }
+            let known = options.keys().map(String::as_str).chain(PARTS);
+            return Err(TableError::unknown(name, known).into());
+        }
+        // From the text, so that an error tells the line.
         Ok(toml::from_str(text)?)
     }
 

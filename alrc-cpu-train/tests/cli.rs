@@ -289,9 +289,11 @@ fn a_path_that_is_no_text_is_refused() {
 fn bad_data_are_refused() {
     let directory = directory();
     let at = |name: &str| directory.path().join(name);
-    for name in ["empty", "cut", "label"] {
+    for name in ["empty", "blank", "cut", "label"] {
         fs::create_dir(at(name)).unwrap();
     }
+    fs::write(at("blank/data_batch_1.bin"), "").unwrap();
+    fs::write(at("blank.bin"), "").unwrap();
     let mut records = vec![0; 3 * STORED];
     fs::write(at("cut/data_batch_1.bin"), &records[..2 * STORED + 5]).unwrap();
     records[2 * STORED] = 10;
@@ -299,7 +301,9 @@ fn bad_data_are_refused() {
     fs::write(at("damaged.tar.gz"), b"\x1f\x8b damaged").unwrap();
     fs::write(at("cut.bin"), &records[..STORED + 5]).unwrap();
     fs::write(at("notes.txt"), "no images").unwrap();
-    let cases: [(&str, &[&str]); 7] = [
+    let cases: [(&str, &[&str]); 9] = [
+        ("blank", &["blank/data_batch_1.bin is empty", "copy or download the file again"]),
+        ("blank.bin", &["blank.bin is empty", "copy or download the file again"]),
         ("cut.bin", &["cut.bin", "record 1", "3073"]),
         ("notes.txt", &["notes.txt", "3073", "CIFAR-10's binary version"]),
         ("absent", &["absent", "give a directory", "alrc-train data fetch"]),

@@ -307,6 +307,7 @@ fn a_damaged_run_does_not_hide_the_others() {
     for (name, file, content) in [
         ("config", "config.toml", "no toml"),
         ("wrong", "config.toml", "steps = \"many\""),
+        ("empty", "config.toml", ""),
         ("losses", "losses.csv", "a,b\n1,2\n"),
         ("number", "losses.csv", "step,loss,unclipped_loss,limit,clipped,learning_rate\n0,1,x,,0,1\n"),
         ("summary", "summary.json", "{"),
@@ -318,7 +319,7 @@ fn a_damaged_run_does_not_hide_the_others() {
     assert_eq!(document["groups"][0]["repeats"], 1);
     let left_out: Vec<_> =
         document["left_out"].as_array().unwrap().iter().map(|problem| problem.as_str().unwrap()).collect();
-    for name in ["config", "wrong", "losses", "number", "summary"] {
+    for name in ["config", "wrong", "empty", "losses", "number", "summary"] {
         assert!(
             left_out.iter().any(|problem| problem.contains(&format!("/{name}/"))),
             "{name}: {left_out:?}"

@@ -198,6 +198,21 @@ fn a_run_without_a_good_checkpoint_is_left_alone() {
     assert!(fs::read(directory.path().join("out/losses.csv")).unwrap() == losses);
 }
 
+/// Of an empty file nothing can be mended.
+#[test]
+fn an_empty_configuration_is_told() {
+    let directory = directory();
+    interrupted(directory.path());
+    let out = directory.path().join("out");
+    fs::write(out.join("config.toml"), "").unwrap();
+    let parts = ["out/config.toml is empty", "put back a copy", "another --out"];
+    assert_refused(alrc_train(directory.path(), &["run", "--resume", "--out", "out"]), &out, &parts);
+    fs::create_dir(directory.path().join("pair")).unwrap();
+    fs::write(directory.path().join("pair/compare.toml"), "\n").unwrap();
+    let compare = alrc_train(directory.path(), &["compare", "--resume", "--out", "pair"]);
+    assert_refused(compare, &directory.path().join("pair"), &["pair/compare.toml is empty", "put back"]);
+}
+
 #[test]
 fn another_run_is_not_continued() {
     let directory = directory();

@@ -48,8 +48,8 @@ pub enum DataError {
     NoFiles(PathBuf),
     /// A file is empty or ends within a record.
     #[error(
-        "{file}: {size} bytes are not a positive multiple of {STORED_SIZE}, record {} is incomplete; copy or download the file again, if it is one of CIFAR-10's binary version",
-        size / STORED_SIZE
+        "{file}{}; copy or download the file again, if it is one of CIFAR-10's binary version",
+        wrong_size(*size)
     )]
     Size {
         /// Which file.
@@ -69,6 +69,16 @@ pub enum DataError {
         /// Its label.
         label: u8,
     },
+}
+
+fn wrong_size(size: usize) -> String {
+    match size {
+        0 => " is empty".to_owned(),
+        _ => format!(
+            ": {size} bytes are no multiple of {STORED_SIZE}, record {} is incomplete",
+            size / STORED_SIZE
+        ),
+    }
 }
 
 /// One of the data set's files.

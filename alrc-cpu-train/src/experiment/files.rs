@@ -39,7 +39,10 @@ pub(super) fn read_toml<T: DeserializeOwned>(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         read => read.map_err(|error| problem(error.to_string()))?,
     };
-    let value = toml::from_str(&text).map_err(|error| problem(error.to_string()))?;
+    if text.trim().is_empty() {
+        return Err(RunError::EmptyConfig(path.to_owned()));
+    }
+    let value = toml::from_str(&text).map_err(|error| problem(error.to_string().trim_end().to_owned()))?;
     validate(&value).map_err(|error| problem(error.to_string()))?;
     Ok(Some(value))
 }

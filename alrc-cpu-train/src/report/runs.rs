@@ -128,6 +128,9 @@ impl Run {
 fn read_config(path: &Path) -> Result<(Config, BTreeMap<String, String>), Unreadable> {
     let text = std::fs::read_to_string(path).map_err(|error| Unreadable::new(path, error))?;
     let table: Table = toml::from_str(&text).map_err(|error| Unreadable::new(path, error.message()))?;
+    if table.is_empty() {
+        return Err(Unreadable::new(path, "it is empty; put back a copy of it, or remove the run"));
+    }
     let options = Config::every_option();
     let (known, newer): (Table, Table) = table.into_iter().partition(|(key, _)| options.contains_key(key));
     let config = Config::default().with(&known).map_err(|error| Unreadable::new(path, error))?;

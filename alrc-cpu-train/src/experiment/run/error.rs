@@ -72,6 +72,12 @@ pub enum RunError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The directory's configuration holds nothing.
+    #[error(
+        "{0} is empty: without it nothing goes on there; put back a copy of it, or to begin anew remove its directory, \
+         or choose another --out"
+    )]
+    EmptyConfig(PathBuf),
     /// There are checkpoints, but none from which the run could go on.
     #[error(
         "no checkpoint in {0} can be used (see above); nothing was changed: to begin this run anew, remove its directory, \
@@ -115,6 +121,7 @@ impl RunError {
             | Self::OtherRun { .. }
             | Self::OtherData { .. }
             | Self::Config { .. }
+            | Self::EmptyConfig(_)
             | Self::NoGoodCheckpoint(_)
             | Self::Threads(_) => true,
         }
@@ -126,6 +133,7 @@ impl RunError {
             self,
             Self::NoRun(_)
                 | Self::Config { .. }
+                | Self::EmptyConfig(_)
                 | Self::NoGoodCheckpoint(_)
                 | Self::Checkpoint(CheckpointError::Unreadable { .. })
         )

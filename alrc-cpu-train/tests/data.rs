@@ -192,5 +192,10 @@ fn the_contact_sheet_shows_the_images() {
         let command = alrc_train(directory.path(), &["data", "preview", "data", "--out", picture]);
         assert_refused(command, directory.path(), &["--out", picture, ".png"]);
     }
+    for images in ["0", "-3", "10001", "many"] {
+        let command = alrc_train(directory.path(), &["data", "preview", "builtin", "--images", images]);
+        let parts = [&*format!("'{images}' for '--images"), "permitted: 1 to 10000"];
+        assert_refused(command, directory.path(), &parts);
+    }
     assert_fails(alrc_train(directory.path(), &["data", "preview", "absent"]), 2, &["absent"]);
 }

@@ -9,7 +9,7 @@ use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::options::whole;
+use super::options::{whole, within};
 use super::{Failure, counted};
 use crate::data::fetch::{self, URL};
 use crate::data::preview::contact_sheet;
@@ -70,7 +70,8 @@ struct Fetch {
     #[arg(long, value_name = "BYTES", requires = "sha256", value_parser = whole::<u64>("a number of bytes"))]
     size: Option<u64>,
     /// Seconds without a byte after which a server is given up
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, allow_negative_numbers = true,
+        value_parser = within(1..=86_400))]
     timeout: u64,
     /// Print one JSON document
     #[arg(long)]
@@ -176,8 +177,9 @@ struct Preview {
     #[command(flatten)]
     source: Source,
     /// Most images, evenly spaced over the data set
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    images: u32,
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, allow_negative_numbers = true,
+        value_parser = within(1..=10_000))]
+    images: u64,
     /// The picture
     #[arg(long, value_name = "FILE.png", default_value = "preview.png", value_parser = picture())]
     out: PathBuf,

@@ -1,5 +1,6 @@
 //! The options that describe a run, and where its files go.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use clap::builder::{NonEmptyStringValueParser, StringValueParser, TypedValueParser};
@@ -143,6 +144,14 @@ pub(super) fn whole<T: TryFrom<i64>>(permitted: &'static str) -> impl Fn(&str) -
     move |text| {
         let number = text.parse::<i64>().ok().and_then(|number| T::try_from(number).ok());
         number.ok_or_else(|| format!("permitted: {permitted}"))
+    }
+}
+
+/// The same of a number in a range.
+pub(super) fn within(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, String> + Clone {
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| format!("permitted: {} to {}", range.start(), range.end()))
     }
 }
 

@@ -47,6 +47,9 @@ const SNAPSHOT: &str = "alrc.snapshot";
 const CHECKSUM: &str = "checksum";
 const CHECKSUM_LEN: usize = 32;
 
+/// The parameter with as many values as the network's trunk has channels.
+const OF_WIDTH: &str = "conv_up.bias";
+
 /// What is no tensor.
 #[derive(Debug, Serialize, Deserialize)]
 struct Metadata {
@@ -107,6 +110,16 @@ pub enum CheckpointError {
         /// CRC-32 of those of this run.
         has: u32,
     },
+    /// The parameters are those of a wider or narrower network.
+    #[error("{path} holds a network of width {found}, not {wanted}; give --width {found}, or another file")]
+    Width {
+        /// Which file.
+        path: PathBuf,
+        /// Channels of its trunk.
+        found: usize,
+        /// Channels of the trunk that they were to be for.
+        wanted: usize,
+    },
     /// A tensor is absent, has another shape or holds values that cannot be used.
     #[error("{path}: {name}: {problem}")]
     Tensor {
@@ -133,7 +146,26 @@ pub fn read_parameters(path: &Path, layout: &Layout, parameters: &mut [f32]) -> 
     let bytes = read_bytes(path)?;
     let file = deserialize(path, &bytes)?;
     let prefix = if file.names().iter().any(|name| name.starts_with("init.")) { "init." } else { "" };
+    check_width(path, &file, prefix, layout)?;
     read_arena(path, &file, prefix, layout, parameters)
+}
+
+/// An error if the file holds a network of another width.
+fn check_width(
+    path: &Path,
+    file: &SafeTensors<'_>,
+    prefix: &str,
+    layout: &Layout,
+) -> Result<(), CheckpointError> {
+    let found = file.tensor(&format!("{prefix}{OF_WIDTH}")).ok();
+    let wanted = layout.parts().iter().find(|part| part.name == OF_WIDTH);
+    match (found.as_ref().map(TensorView::shape), wanted.map(|part| &*part.file_shape)) {
+        (Some(&[found]), Some(&[wanted])) if found != wanted => {
+            Err(CheckpointError::Width { path: path.to_owned(), found, wanted })
+        }
+        // What else is wrong is told of each tensor.
+        _ => Ok(()),
+    }
 }
 
 /// The state of `trainer` and `counters` as the bytes of a checkpoint; errors call it `path`.
@@ -267,9 +299,7 @@ fn read_arena(
         })?;
         if tensor.shape() != part.file_shape {
             let (found, wanted) = (tensor.shape(), &part.file_shape);
-            return Err(problem(format!(
-                "has shape {found:?}, not {wanted:?}; choose the --width that it was made for"
-            )));
+            return Err(problem(format!("has shape {found:?}, not {wanted:?}: it is none of this network")));
         }
         let values =
             floats(&tensor).ok_or_else(|| problem(format!("is {:?}, not F32 or F64", tensor.dtype())))?;

@@ -155,6 +155,8 @@ fn checkpoint_is_a_starting_point() {
         losses.lines().nth(1).unwrap().split(',').nth(2).unwrap().parse::<f64>().unwrap()
     };
     assert!(first_loss("b") < first_loss("a"));
+    let wider = run(directory.path(), &["--width", "6", "--out", "c", "--init", checkpoint]);
+    assert_refused(wider, directory.path(), &[checkpoint, "of width 4, not 6", "give --width 4"]);
 }
 
 #[test]

@@ -44,7 +44,9 @@ fn phases_are_told_apart_from_messages() {
     let output = run(directory.path(), &["--out", "out", "--log-level", "debug"]).output().unwrap();
     let messages = String::from_utf8(output.stderr).unwrap();
     let told = |message: &str| messages.lines().any(|line| line.trim_start().starts_with(message));
-    for message in ["INFO run: step 12/12", "DEBUG a step: ", "DEBUG recording: ", "DEBUG backward: "] {
+    for message in
+        ["INFO run: step 12/12 smoothed loss ", "DEBUG a step: ", "DEBUG recording: ", "DEBUG backward: "]
+    {
         assert!(told(message), "no '{message}' in: {messages}");
     }
 }

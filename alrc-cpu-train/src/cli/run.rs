@@ -25,9 +25,12 @@ use crate::signal::Stop;
 /// One training run.
 ///
 /// Writes config.toml, losses.csv, TensorBoard events, samples.png, summary.json and checkpoints. Ctrl-C ends it
-/// cleanly after the step that is under way (status 130), a termination signal too (status 75); --resume then goes on as
-/// if nothing had happened. A second Ctrl-C ends it at once: what was trained since the last checkpoint is lost. A run
-/// whose losses are no longer finite stops with status 3.
+/// cleanly after the step that is under way (status 130), a termination signal too (status 75); --resume then goes on
+/// as if nothing had happened. A second Ctrl-C ends it at once: what was trained since the last checkpoint is lost. A
+/// run whose losses are no longer finite stops with status 3.
+///
+/// Progress shows the unclipped loss and the share of clipped images as running means, over some twenty steps; those of
+/// each step are in losses.csv.
 ///
 /// With --comm mpi, all processes that mpirun or srun starts train one network together: each takes a part of every
 /// batch, and the first writes the files. Checkpoints do not depend on their number.

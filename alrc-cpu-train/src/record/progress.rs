@@ -96,7 +96,7 @@ pub struct Progress {
     images: usize,
     /// Steps since the run was started or resumed.
     steps_here: u64,
-    /// Running means of the unclipped loss and of the clipped share.
+    /// Running means over some twenty steps of the unclipped loss and of the clipped share.
     shown: Option<(f64, f64)>,
 }
 
@@ -133,7 +133,7 @@ impl Progress {
         let limit = record.limit.map_or("off".to_owned(), |limit| format!("{limit:.3}"));
         let left = self.clock.time_left(self.steps_here, self.steps - done);
         let message = format!(
-            "loss {loss:.3} limit {limit} clipped {:.0}% {rate:.1} images/s, {left} left",
+            "smoothed loss {loss:.3} limit {limit} clipped {:.0}% {rate:.1} images/s, {left} left",
             100.0 * clipped
         );
         if let Some(bar) = &self.bar {

@@ -122,6 +122,16 @@ fn a_run_in_which_nothing_was_clipped_says_why() {
     assert!(message.contains("the run already has 3 steps, more than --steps 2"), "{message}");
     let message = told(run(directory.path(), &["--num-stddev", "off", "--out", "off"]));
     assert!(!message.contains("no loss"), "{message}");
+    // Too short to be stopped for its losses, none of which is finite after the first.
+    let diverges = ["--optimizer", "sgd", "--learning-rate", "1000", "--steps", "5", "--out"];
+    let compare =
+        [&["compare", "--seeds", "1"], &QUICK[..], &diverges, &["pair", "--num-stddev", "1e9"]].concat();
+    let run = run(directory.path(), &[&diverges[..], &["lost"]].concat());
+    for command in [run, alrc_train(directory.path(), &compare)] {
+        let message = told(command);
+        assert!(message.contains("diverged") && message.contains("--learning-rate below 1000"), "{message}");
+        assert!(!message.contains("more --steps") && !message.contains("no loss came"), "{message}");
+    }
 }
 
 /// During the warm-up nothing is clipped, whatever the threshold.

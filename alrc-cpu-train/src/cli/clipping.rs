@@ -4,10 +4,18 @@ use std::path::Path;
 
 use super::shell::shell_word;
 use crate::config::Config;
+use crate::record::summary::Summary;
 
-/// Why no loss of a run with these options was clipped, and what to change; `losses` is its `losses.csv`.
-pub(super) fn why_nothing_was_clipped(options: &Config, losses: &Path) -> String {
-    let Config { decay, steps, warm_up, .. } = options;
+/// Why no loss of a run with these options, of which this came, was clipped, and what to change; `losses` is its
+/// `losses.csv`.
+pub(super) fn why_nothing_was_clipped(options: &Config, summary: &Summary, losses: &Path) -> String {
+    let Config { decay, steps, warm_up, learning_rate, .. } = options;
+    if summary.mean_last_unclipped_loss.is_none() {
+        return format!(
+            "training diverged: the last losses are not finite. Begin again with a --learning-rate below \
+             {learning_rate}"
+        );
+    }
     let n = options.num_stddev.unwrap_or_default();
     if u64::from(*warm_up) >= *steps {
         return format!("nothing is clipped during the warm-up (--warm-up {warm_up}); give more --steps");

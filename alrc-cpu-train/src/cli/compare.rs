@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::experiment::compare::{self, Compared, Comparison, PERMITTED_SEEDS};
 use crate::loss::Loss;
 use crate::record::files::{COMPARISON, LOSSES};
+use crate::record::summary::Summary;
 
 /// Train one setting with and without clipping, side by side, and draw both: the two-minute demonstration.
 ///
@@ -88,14 +89,16 @@ impl Compare {
 
 /// Tells a user in whose comparison nothing was clipped why, and what to change.
 fn warn_if_nothing_clipped(runs: &[Compared], options: &Config, directory: &Path) {
-    let mut clipped = runs.iter().filter(|run| run.num_stddev.is_some());
-    if clipped.any(|run| run.summary.clipped_fraction > 0.0) {
+    let clipped = || runs.iter().filter(|run| run.num_stddev.is_some()).map(|run| &run.summary);
+    if clipped().any(|summary| summary.clipped_fraction > 0.0) {
         return;
     }
+    let has_finite_end = |summary: &&Summary| summary.mean_last_unclipped_loss.is_some();
+    let Some(summary) = clipped().find(has_finite_end).or_else(|| clipped().next()) else { return };
     let losses = directory.join(format!("seed-{}-unclipped", options.seed)).join(LOSSES);
     warn!(
         "no loss was clipped, so that both runs of each pair are the same: {}",
-        why_nothing_was_clipped(options, &losses)
+        why_nothing_was_clipped(options, summary, &losses)
     );
 }
 

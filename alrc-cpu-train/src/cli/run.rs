@@ -117,7 +117,7 @@ impl Run {
         }
         let is_clipping = config.num_stddev.is_some();
         if summary.ending == Ending::Finished && is_clipping && summary.clipped_fraction == 0.0 {
-            info!("{}", why_nothing_was_clipped(config, &directory.join(LOSSES)));
+            info!("{}", why_nothing_was_clipped(config, summary, &directory.join(LOSSES)));
         }
         if summary.ending == Ending::Interrupted {
             if let Some(checkpoint) = &summary.final_checkpoint {

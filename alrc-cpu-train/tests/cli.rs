@@ -7,7 +7,9 @@ use std::fs;
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
-use program::{QUICK, STORED, alrc_train, assert_fails, assert_refused, directory, run};
+use program::{
+    QUICK, STORED, alrc_train, assert_fails, assert_holds, assert_refused, directory, process, run,
+};
 use proptest::prelude::*;
 
 #[test]
@@ -114,9 +116,8 @@ fn a_run_in_which_nothing_was_clipped_says_why() {
         String::from_utf8(output.stderr).unwrap()
     };
     let message = told(run(directory.path(), &[&options[..], &["--steps", "3"]].concat()));
-    for part in ["no loss came above the limit", "starts at 75", "alrc-train replay 'my run/losses.csv'"] {
-        assert!(message.contains(part), "no '{part}' in: {message}");
-    }
+    let parts = ["no loss came above the limit", "starts at 75", "alrc-train replay 'my run/losses.csv'"];
+    assert_holds(&message, &parts);
     let fewer = ["run", "--resume", "--steps", "2", "--out", "my run"];
     let message = told(alrc_train(directory.path(), &fewer));
     assert!(message.contains("the run already has 3 steps, more than --steps 2"), "{message}");
@@ -183,11 +184,9 @@ fn divergence_stops_the_run() {
     let output = output.unwrap();
     let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{message}");
-    for part in
-        ["no image had a finite loss from step 1 to step 10", "--learning-rate below 1000", "--num-stddev 3"]
-    {
-        assert!(message.contains(part), "no '{part}' in: {message}");
-    }
+    let parts =
+        ["no image had a finite loss from step 1 to step 10", "--learning-rate below 1000", "--num-stddev 3"];
+    assert_holds(&message, &parts);
     // None of the parameters that are saved gave a finite loss.
     assert!(!message.contains("--init"), "{message}");
     let summary = fs::read_to_string(directory.path().join("out/summary.json")).unwrap();
@@ -389,8 +388,7 @@ fn info_names_the_convolutions() {
 #[test]
 fn an_interrupted_run_is_whole() {
     let directory = directory();
-    let mut child = Command::new(assert_cmd::cargo::cargo_bin!("alrc-train"))
-        .current_dir(directory.path())
+    let mut child = process(directory.path())
         .args(["run", "--width", "4", "--out", "out"])
         .stderr(Stdio::piped())
         .spawn()
@@ -458,9 +456,7 @@ fn ctrl_c_leaves_no_progress_bar() {
     let mut terminal = vt100::Parser::new(24, 80, 0);
     terminal.process(&shown);
     let screen = terminal.screen().contents();
-    for part in ["stopping after this step", "to go on: alrc-train run --resume --out out"] {
-        assert!(screen.contains(part), "{screen}");
-    }
+    assert_holds(&screen, &["stopping after this step", "to go on: alrc-train run --resume --out out"]);
     assert!(!screen.contains("/100000") && !screen.contains("images/s"), "{screen}");
 }
 
@@ -503,12 +499,7 @@ fn a_result_that_cannot_be_printed_is_a_failure() {
         &["run", "--steps", "1", "--width", "2", "--batch-size", "1", "--json", "--log-level", "error"];
     for arguments in [run, &["info"], &["completions", "bash"], &["man"]] {
         let full = fs::File::create("/dev/full").unwrap();
-        let output = Command::new(env!("CARGO_BIN_EXE_alrc-train"))
-            .current_dir(directory.path())
-            .args(arguments)
-            .stdout(full)
-            .output()
-            .unwrap();
+        let output = process(directory.path()).args(arguments).stdout(full).output().unwrap();
         let message = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {message}");
         assert!(message.starts_with("error: cannot print the result: "), "{message}");

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use alrc_cpu_train::config::Config;
 use alrc_cpu_train::record::summary::{Ending, Summary};
-use program::{alrc_train, assert_fails};
+use program::{alrc_train, assert_fails, process};
 use serde_json::Value;
 
 /// Writes the files of a run as `alrc-train run` does: losses are 8 everywhere, but `last` in the last tenth.
@@ -433,9 +433,8 @@ fn reports_at_the_same_time_do_not_disturb_each_other() {
     let directory = tempfile::tempdir().unwrap();
     RUN.write(&directory.path().join("runs/a"));
     let report = || {
-        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("alrc-train"));
-        command.current_dir(directory.path()).args(["report", "runs"]).stdout(std::process::Stdio::null());
-        command.spawn().unwrap()
+        let mut command = process(directory.path());
+        command.args(["report", "runs"]).stdout(std::process::Stdio::null()).spawn().unwrap()
     };
     for mut child in [report(), report(), report(), report()] {
         assert!(child.wait().unwrap().success());

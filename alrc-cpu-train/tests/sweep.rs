@@ -13,7 +13,7 @@ use alrc_cpu_train::config::Config;
 use alrc_cpu_train::experiment::grid::{Grid, PUBLISHED};
 use alrc_cpu_train::experiment::sweep::shard;
 use alrc_cpu_train::random::{Purpose, Random};
-use program::{alrc_train, assert_refused, directory, write_data};
+use program::{alrc_train, assert_holds, assert_refused, directory, process, write_data};
 
 /// How often a sweep is killed in the middle.
 const KILLS: u32 = 5;
@@ -85,8 +85,7 @@ fn a_disturbed_sweep_equals_an_undisturbed_one() {
     assert_eq!(expected.len(), 8);
 
     let spawn = |out: &str, shard: &str| -> Child {
-        std::process::Command::new(assert_cmd::cargo::cargo_bin!("alrc-train"))
-            .current_dir(directory.path())
+        process(directory.path())
             .args(["sweep", "grid.toml", "--out", out, "--jobs", "2", "--shard", shard])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -319,10 +318,8 @@ fn a_run_that_cannot_go_on_does_not_end_the_sweep() {
     );
     let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{message}");
-    for part in [damaged, "remove its directory", "error: 1 of 4 runs failed", "give the same command again"]
-    {
-        assert!(message.contains(part), "no '{part}' in: {message}");
-    }
+    let parts = [damaged, "remove its directory", "error: 1 of 4 runs failed", "give the same command again"];
+    assert_holds(&message, &parts);
     // As advised.
     fs::remove_dir_all(of_run(damaged)).unwrap();
     assert!(sweep(&[]).status.success());

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process;
 
 use assert_cmd::Command;
 
@@ -16,6 +17,13 @@ pub(crate) const QUICK: [&str; 6] = ["--width", "4", "--steps", "12", "--batch-s
 pub(crate) fn alrc_train(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::cargo_bin("alrc-train").unwrap();
     command.current_dir(directory).args(arguments);
+    command
+}
+
+/// The program in a directory, as a process to be started.
+pub(crate) fn process(directory: &Path) -> process::Command {
+    let mut command = process::Command::new(assert_cmd::cargo::cargo_bin!("alrc-train"));
+    command.current_dir(directory);
     command
 }
 
@@ -43,8 +51,14 @@ pub(crate) fn assert_fails(mut command: Command, status: i32, parts: &[&str]) {
     let output = command.output().unwrap();
     let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(status), "{message}");
+    assert_holds(&message, parts);
+}
+
+/// Asserts that a text holds every part.
+#[track_caller]
+pub(crate) fn assert_holds(text: &str, parts: &[&str]) {
     for part in parts {
-        assert!(message.contains(part), "no '{part}' in: {message}");
+        assert!(text.contains(part), "no '{part}' in: {text}");
     }
 }
 

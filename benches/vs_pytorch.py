@@ -92,12 +92,20 @@ def pytorch_round(width, batch, threads, steps, device):
     return batch / statistics.median(seconds[WARM_UP:])
 
 
+def output_of(command, environment):
+    """What a program writes; where it fails, so does this one, with its words."""
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        sys.exit(f"error: {' '.join(map(str, command))}\n{done.stderr}")
+    return done.stdout
+
+
 def run_pytorch(options, batch):
     """A round in a process of its own, so that neither program's memory or threads linger in the other's turn."""
     command = [sys.executable, __file__, "--pytorch-round", str(batch), "--width", str(options.width)]
     command += ["--threads", str(options.threads), "--steps", str(options.steps), "--backend", options.backend]
     environment = os.environ | {"OMP_NUM_THREADS": str(options.threads)}
-    return float(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
+    return float(output_of(command, environment))
 
 
 def run_alrc(options, batch, variant):
@@ -106,7 +114,7 @@ def run_alrc(options, batch, variant):
         command = [options.program, "run", "--data", "builtin", "--out", f"{folder}/run"]
         command += ["--width", str(options.width), "--batch-size", str(batch), *variant.split()]
         command += ["--threads", str(options.threads), "--steps", str(WARM_UP + options.steps)]
-        subprocess.run(command, check=True, capture_output=True)
+        output_of(command, os.environ)
         summary = json.loads(Path(folder, "run", "summary.json").read_text())
     return summary["images_per_second"], summary["peak_rss_bytes"] / 1e6
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-/// Time between two looks whether a signal has come.
+/// Time between two looks whether a signal has come: to wait for one without looking is not possible on every system.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Whether, and by which signal, the process has been asked to stop.

@@ -39,10 +39,11 @@ pub(super) fn read_toml<T: DeserializeOwned>(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         read => read.map_err(|error| problem(error.to_string()))?,
     };
-    if text.trim().is_empty() {
+    let parsed = |error: toml::de::Error| problem(error.to_string().trim_end().to_owned());
+    if toml::from_str::<toml::Table>(&text).map_err(parsed)?.is_empty() {
         return Err(RunError::EmptyConfig(path.to_owned()));
     }
-    let value = toml::from_str(&text).map_err(|error| problem(error.to_string().trim_end().to_owned()))?;
+    let value = toml::from_str(&text).map_err(parsed)?;
     validate(&value).map_err(|error| problem(error.to_string()))?;
     Ok(Some(value))
 }

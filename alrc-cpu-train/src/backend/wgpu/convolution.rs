@@ -1,9 +1,11 @@
 //! One layer as a sequence of kernels.
 
+use std::array::from_fn;
+
 use wgpu::{Buffer, ComputePipeline};
 
-use super::device::{Dispatch, Gpu, grid};
-use super::kernels::{Direct, Kernels, PART, PIECES, THREADS, TILE};
+use super::device::{Dispatch, Gpu, MAX_WORKGROUPS, grid};
+use super::kernels::{Direct, Kernels, PART, THREADS, TILE};
 use crate::backend::BackendError;
 use crate::conv::{Algorithm, Shape};
 use crate::tensor::ImageSize;
@@ -11,15 +13,20 @@ use crate::tensor::ImageSize;
 /// Points of Winograd's transform: 6 x 6.
 const POINTS: usize = 36;
 
+/// Into how many pieces the rows of all images are cut for direct weight gradients, and numbers of all pieces together,
+/// at most: a piece may have more.
+const PIECES: usize = 128;
+const PIECES_LEN: usize = 1 << 22;
+
 /// Channels of a transformed buffer: rows of whole vectors.
-fn padded(channels: usize) -> usize {
+pub(super) fn padded(channels: usize) -> usize {
     channels.next_multiple_of(4)
 }
 
 /// In how many parts to compute products of `rows` x `columns` that are sums over `tiles`: the more, the more of the device
 /// is occupied, but the parts must not take more room than what is multiplied.
 fn parts(rows: usize, columns: usize, tiles: usize) -> usize {
-    (tiles / PART.max(rows.min(columns))).max(1)
+    (tiles / PART.max(rows.min(columns))).clamp(1, MAX_WORKGROUPS / POINTS)
 }
 
 /// How a layer is computed.
@@ -98,10 +105,18 @@ impl Layer {
         self.images * self.size.height.div_ceil(TILE) * self.size.width.div_ceil(TILE)
     }
 
-    /// Pieces of the rows of all images; `rows_of_piece` and `pieces` of `direct.wgsl`.
+    /// Rows of all images.
+    fn rows(&self) -> usize {
+        self.images * self.size.height
+    }
+
+    fn rows_of_piece(&self) -> usize {
+        self.rows().div_ceil((PIECES_LEN / self.shape.weights()).clamp(1, PIECES))
+    }
+
+    /// Pieces of the rows.
     fn pieces(&self) -> usize {
-        let rows = self.images * self.size.height;
-        rows.div_ceil(rows.div_ceil(PIECES))
+        self.rows().div_ceil(self.rows_of_piece())
     }
 
     /// Words of the mask.
@@ -133,7 +148,7 @@ impl Layer {
             (is_forward && self.has_relu).into(),
             has_skip.into(),
             is_transposed.into(),
-            0,
+            self.rows_of_piece() as u32,
         ]
     }
 }
@@ -149,27 +164,37 @@ enum Kind {
 impl Scratch {
     /// Buffers that suffice for each of `layers`.
     pub(super) fn new(gpu: &Gpu, layers: &[Layer]) -> Result<Self, BackendError> {
-        let largest = |len: &dyn Fn(&Layer) -> usize| layers.iter().map(len).max().unwrap_or_default();
-        let channels = |layer: &Layer| padded(layer.shape.in_channels.max(layer.shape.out_channels));
-        let of = |layer: &Layer, method: Method, len: usize| if layer.method == method { len } else { 0 };
-        let tiles = largest(&|layer| of(layer, Method::Winograd, POINTS * layer.tiles() * channels(layer)));
-        let weights = largest(&|layer| {
-            let Shape { in_channels, out_channels, .. } = layer.shape;
-            let [rows, columns] = [padded(in_channels), padded(out_channels)];
-            of(layer, Method::Winograd, parts(rows, columns, layer.tiles()) * POINTS * rows * columns)
-        });
-        let pieces = largest(&|layer| of(layer, Method::Direct, layer.pieces() * layer.shape.weights()));
-        let masked = largest(&|layer| layer.images * layer.size.pixels() * layer.shape.out_channels);
+        let [tiles, weights, masked, tile_sums, pieces] = Self::lens(layers);
         Ok(Self {
             inputs: gpu.buffer("transformed inputs", tiles)?,
             weights: gpu.buffer("transformed weights", weights)?,
             outputs: gpu.buffer("transformed outputs", tiles)?,
             masked: gpu.buffer("masked gradient", masked)?,
-            tile_sums: gpu.buffer("sums over tiles", largest(&Layer::mask_len))?,
+            tile_sums: gpu.buffer("sums over tiles", tile_sums)?,
             pieces: gpu.buffer("weight gradients of each piece", pieces)?,
             unread: gpu.buffer("unused", 0)?,
             unwritten: gpu.buffer("unused", 0)?,
         })
+    }
+
+    /// Numbers in the buffers: transformed tiles, transformed weights, masked gradient, its sums over tiles, pieces.
+    pub(super) fn lens(layers: &[Layer]) -> [usize; 5] {
+        let lens = layers.iter().map(|layer| {
+            let [from, to] = [layer.shape.in_channels, layer.shape.out_channels].map(padded);
+            let tiles = layer.tiles();
+            let (winograd, direct) = match layer.method {
+                Method::Winograd => (POINTS, 0),
+                Method::Direct => (0, 1),
+            };
+            [
+                winograd * tiles * from.max(to),
+                winograd * parts(from, to, tiles) * from * to,
+                layer.images * layer.size.pixels() * layer.shape.out_channels,
+                layer.mask_len(),
+                direct * layer.pieces() * layer.shape.weights(),
+            ]
+        });
+        lens.fold([0; 5], |largest, lens| from_fn(|index| largest[index].max(lens[index])))
     }
 }
 

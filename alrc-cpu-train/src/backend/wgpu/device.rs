@@ -11,7 +11,7 @@ use super::kernels::THREADS;
 use crate::backend::BackendError;
 
 /// Workgroups in one dimension of a dispatch, at most: what every adapter permits.
-const MAX_WORKGROUPS: usize = 65_535;
+pub(super) const MAX_WORKGROUPS: usize = 65_535;
 
 /// An open device, its queue, and what went wrong with them.
 pub struct Gpu {

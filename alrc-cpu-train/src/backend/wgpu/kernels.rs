@@ -21,9 +21,6 @@ const BLOCKS: [usize; 2] = [64, 32];
 /// Least terms of a part of a sum over tiles.
 pub(super) const PART: usize = 256;
 
-/// Into how many pieces the rows of all images are cut for direct weight gradients, at most.
-pub(super) const PIECES: usize = 128;
-
 /// Matrix products in blocks of one size.
 pub(super) struct Gemm {
     pub(super) block: usize,
@@ -115,6 +112,7 @@ impl Gemm {
             let constants = [
                 count("BLOCK", block),
                 count("SIDE", block / 4),
+                count("QUADS", block / 16),
                 ("A_IS_TRANSPOSED", is_transposed.to_string()),
             ];
             Module::new(gpu, include_str!("shaders/gemm.wgsl"), constants)
@@ -132,12 +130,8 @@ impl Gemm {
 impl Direct {
     fn new(gpu: &Gpu, kernel: usize) -> Self {
         let template = concat!(include_str!("shaders/convolution.wgsl"), include_str!("shaders/direct.wgsl"));
-        let constants = [
-            count("KERNEL", kernel),
-            count("LAST_TAP", kernel - 1),
-            count("PATCH", TILE + kernel - 1),
-            count("PIECES", PIECES),
-        ];
+        let constants =
+            [count("KERNEL", kernel), count("LAST_TAP", kernel - 1), count("PATCH", TILE + kernel - 1)];
         let direct = Module::new(gpu, template, constants);
         Self {
             convolve: direct.kernel("convolve"),

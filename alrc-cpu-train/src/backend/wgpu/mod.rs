@@ -27,6 +27,7 @@ pub use convolution::Method;
 pub use device::{Gpu, adapter_names};
 pub use layer::WgpuConvolution;
 
+use self::convolution::padded;
 use self::device::{Dispatch, grid};
 use self::kernels::Kernels;
 use self::network::Buffers;
@@ -44,6 +45,12 @@ const GROUP: usize = 64;
 
 /// Bytes of the largest buffer, the transformed tiles, for each image and channel: 36 points of 64 tiles.
 const BYTES_PER_CHANNEL: u64 = 4 * 36 * 64;
+
+/// Images that go through the network together, where a buffer may have `max_buffer` bytes.
+fn group(config: &Config, max_buffer: u64) -> usize {
+    let permitted = max_buffer / (BYTES_PER_CHANNEL * padded(config.width) as u64);
+    config.batch_size.min(GROUP).min(permitted.max(1) as usize)
+}
 
 /// A network on a device.
 pub struct Wgpu {
@@ -73,8 +80,7 @@ impl Wgpu {
     pub fn new(config: &Config, network: &Network) -> Result<Self, BackendError> {
         let gpu = Gpu::open(config.adapter.as_deref())?;
         let kernels = Kernels::new(&gpu);
-        let permitted = gpu.max_buffer() / (BYTES_PER_CHANNEL * config.width as u64);
-        let group = config.batch_size.min(GROUP).min(permitted.max(1) as usize);
+        let group = group(config, gpu.max_buffer());
         let buffers = Buffers::new(&gpu, network, config.conv, group)?;
         let parameters = network.layout().len();
         let names: &[_] = match config.optimizer {
@@ -201,5 +207,29 @@ impl Backend for Wgpu {
 
     fn sample(&self, index: usize) -> [&[f32]; 3] {
         [self.input.image(index), self.output.image(index), self.targets.image(index)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::convolution::Scratch;
+    use super::*;
+    use crate::conv::Algorithm;
+
+    /// What the least of adapters permits in a buffer suffices for any width whose transformed weights fit, whatever the
+    /// batch.
+    #[test]
+    fn buffers_fit() {
+        let max_buffer = 128 << 20;
+        for width in (2..=960).step_by(2) {
+            for batch_size in [1, 3, 64, 100] {
+                for conv in [Algorithm::Auto, Algorithm::Reference] {
+                    let config = Config { width, batch_size, conv, ..Config::default() };
+                    let layers = network::layers(&Network::of(&config), conv, group(&config, max_buffer));
+                    let largest = Scratch::lens(&layers).into_iter().max().unwrap();
+                    assert!(4 * largest as u64 <= max_buffer, "{config:?}");
+                }
+            }
+        }
     }
 }

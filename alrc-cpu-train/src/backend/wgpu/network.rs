@@ -32,7 +32,7 @@ pub(super) struct Buffers {
 }
 
 /// The layers of `network` for `images` images.
-fn layers(network: &Network, algorithm: Algorithm, images: usize) -> Vec<Layer> {
+pub(super) fn layers(network: &Network, algorithm: Algorithm, images: usize) -> Vec<Layer> {
     let parts = network.layout().parts().iter().step_by(2);
     let layers = network.shapes().zip(parts).map(|((shape, has_relu), part)| Layer {
         method: Method::choose(algorithm, shape),

@@ -9,7 +9,8 @@
 //! // end NAME
 //! ```
 //!
-//! is repeated, with `$NAME` being 0, 1 and so on up to `COUNT - 1`. `COUNT` is a number or the name of a constant.
+//! is repeated, with `$NAME` being 0, 1 and so on up to `COUNT - 1`. `COUNT` is a number or the name of a constant. Of
+//! repetitions within one another, no name may begin with another's.
 
 use std::fmt::Write;
 

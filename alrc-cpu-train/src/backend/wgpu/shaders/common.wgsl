@@ -16,7 +16,8 @@ struct Layer {
     has_skip: u32,
     // 1: the weights are those of the input gradient, rotated by half a turn and transposed.
     is_transposed: u32,
-    padding: u32,
+    // Of direct weight gradients: the rows of all images are cut into pieces of so many.
+    rows_of_piece: u32,
 }
 
 // The number of a thread in a grid of workgroups that is folded into two dimensions.

@@ -77,13 +77,8 @@ fn convolve_to_few(
 
 @group(0) @binding(3) var<storage, read> output_gradient: array<f32>;
 
-// The rows of all images are cut into pieces, at most PIECES.
-fn rows_of_piece() -> u32 {
-    return (layer.images * layer.height + PIECES - 1u) / PIECES;
-}
-
 fn pieces() -> u32 {
-    return (layer.images * layer.height + rows_of_piece() - 1u) / rows_of_piece();
+    return (layer.images * layer.height + layer.rows_of_piece - 1u) / layer.rows_of_piece;
 }
 
 // The gradient of the weights from each piece, [pieces, weights]. A row of the kernel between two channels, and one
@@ -102,8 +97,8 @@ fn weight_gradient(
     let kernel_row = index / points % KERNEL;
     let input = index % points / layer.out_channels;
     let output = index % layer.out_channels;
-    let first_row = piece * rows_of_piece();
-    let end_row = min(first_row + rows_of_piece(), layer.images * layer.height);
+    let first_row = piece * layer.rows_of_piece;
+    let end_row = min(first_row + layer.rows_of_piece, layer.images * layer.height);
     var sums = array<f32, KERNEL>();
     for (var image_row = first_row; image_row < end_row; image_row++) {
         let image = image_row / layer.height;

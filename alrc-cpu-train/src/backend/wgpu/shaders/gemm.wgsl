@@ -20,7 +20,8 @@ struct Sizes {
 // C, of `add_parts`.
 @group(0) @binding(1) var<storage, read_write> parts: array<vec4<f32>>;
 
-// [k, row / 4] and [k, column / 4].
+// [k, row / 4] of a transposed A, else [row, k / 4]; and [k, column / 4]. Whole vectors are written: threads that write
+// parts of one are in each other's way.
 var<workgroup> a_block: array<vec4<f32>, SIDE * SIDE>;
 var<workgroup> b_block: array<vec4<f32>, SIDE * SIDE>;
 
@@ -38,8 +39,8 @@ fn multiply(
     // What this thread loads of a step: of B, four columns of row `y`; the same of a transposed A, else four k of a row.
     let column = block.x * BLOCK + 4u * x;
     let b_start = point * sizes.depth * sizes.columns + column;
-    let a_row = select(thread / (SIDE / 4u), 4u * x, A_IS_TRANSPOSED);
-    let a_k = select(4u * (thread % (SIDE / 4u)), y, A_IS_TRANSPOSED);
+    let a_row = select(thread / QUADS, 4u * x, A_IS_TRANSPOSED);
+    let a_k = select(4u * (thread % QUADS), y, A_IS_TRANSPOSED);
     let row = block.y * BLOCK + a_row;
     let a_start = point * sizes.depth * sizes.rows + select(row * sizes.depth, row, A_IS_TRANSPOSED);
     let a_stride = select(1u, sizes.rows, A_IS_TRANSPOSED);
@@ -51,26 +52,25 @@ fn multiply(
         if k + a_k < end_k && row < sizes.rows {
             a_values = a[(a_start + (k + a_k) * a_stride) / 4u];
         }
-        if A_IS_TRANSPOSED {
-            a_block[thread] = a_values;
-        } else {
-            // unroll i: 4
-            a_block[(a_k + $i) * SIDE + a_row / 4u][a_row % 4u] = a_values[$i];
-            // end i
-        }
+        a_block[thread] = a_values;
         var b_values = vec4<f32>();
         if k + y < end_k && column < sizes.columns {
             b_values = b[(b_start + (k + y) * sizes.columns) / 4u];
         }
         b_block[thread] = b_values;
         workgroupBarrier();
-        // unroll k: SIDE
-        let a$k = a_block[$k * SIDE + y];
-        let b$k = b_block[$k * SIDE + x];
+        // unroll quad: QUADS
+        // Of four k: their rows of a transposed A, else four k of each row.
         // unroll i: 4
-        sums[$i] += a$k[$i] * b$k;
+        let a$quad_$i = a_block[select((4u * y + $i) * QUADS + $quad, (4u * $quad + $i) * SIDE + y, A_IS_TRANSPOSED)];
+        // end i
+        // unroll k: 4
+        let b$quad_$k = b_block[(4u * $quad + $k) * SIDE + x];
+        // unroll i: 4
+        sums[$i] += select(a$quad_$i[$k], a$quad_$k[$i], A_IS_TRANSPOSED) * b$quad_$k;
         // end i
         // end k
+        // end quad
         workgroupBarrier();
     }
     // unroll i: 4

@@ -7,7 +7,7 @@ mod ranks;
 
 use std::fs;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use alrc_cpu_train::backend::wgpu::{Gpu, Method, Wgpu, WgpuConvolution, adapter_names};
 use alrc_cpu_train::backend::{Backend, BackendError, BackendKind};
@@ -29,6 +29,13 @@ use common::golden::{replay, small};
 use common::{assert_close, tolerance};
 use ranks::on_ranks;
 
+/// To be held by a test with a device: one after the other, as the drivers of NVIDIA may hang where several threads open
+/// and close devices at once.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn random_values(random: &mut Random, len: usize) -> Vec<f32> {
     (0..len).map(|_| random.between(-1.0, 1.0)).collect()
 }
@@ -40,6 +47,7 @@ fn in_f64(values: &[f32]) -> Vec<f64> {
 /// Both passes of random layers, with and without ReLU, skip connection and input gradient.
 #[test]
 fn kernels_agree_with_the_reference() {
+    let _alone = alone();
     let mut random = Random::new(7, Purpose::Weights, 0);
     let mut one_to = |limit: u32| 1 + random.below(limit) as usize;
     let mut layers = Vec::new();
@@ -164,6 +172,7 @@ fn check(
 /// A weight that no product reached has a gradient of exactly zero, which Adam would enlarge otherwise.
 #[test]
 fn no_rounding_where_the_gradient_is_zero() {
+    let _alone = alone();
     let shape = Shape { kernel: 3, in_channels: 9, out_channels: 12 };
     let size = ImageSize { height: 11, width: 10 };
     let mut random = Random::new(9, Purpose::Weights, 0);
@@ -211,6 +220,7 @@ fn on_wgpu() -> Config {
 /// With plain loops on the device, within the bounds of the processor.
 #[test]
 fn golden_steps_direct() {
+    let _alone = alone();
     for name in GOLDEN {
         let config = Config { conv: Algorithm::Reference, ..on_wgpu() };
         replay(&small(name), config);
@@ -219,6 +229,7 @@ fn golden_steps_direct() {
 
 #[test]
 fn golden_steps_winograd() {
+    let _alone = alone();
     for name in GOLDEN {
         replay(&small(name), on_wgpu());
     }
@@ -233,6 +244,7 @@ fn trainer(backend: BackendKind, config: Config) -> Trainer {
 
 #[test]
 fn fifty_steps_follow_the_processor() {
+    let _alone = alone();
     for (loss, optimizer) in [(Loss::Squared, OptimizerKind::Sgd), (Loss::Quartic, OptimizerKind::Adam)] {
         let config = || Config {
             loss,
@@ -262,6 +274,7 @@ fn fifty_steps_follow_the_processor() {
 /// A batch that goes through the device in several groups, the last one smaller.
 #[test]
 fn a_batch_of_several_groups_follows_the_processor() {
+    let _alone = alone();
     let records = synthetic::generate(6).records[..70].to_vec();
     let gradient = |backend| {
         let config = Config { width: 8, batch_size: 70, backend, ..Config::default() };
@@ -277,6 +290,7 @@ fn a_batch_of_several_groups_follows_the_processor() {
 
 #[test]
 fn the_same_bits_run_after_run() {
+    let _alone = alone();
     let run = || {
         let mut trainer = trainer(BackendKind::Wgpu, Config::default());
         let losses: Vec<_> = (0..3).map(|_| trainer.try_step().unwrap().unclipped_loss.to_bits()).collect();
@@ -290,6 +304,7 @@ fn the_same_bits_run_after_run() {
 /// backend continues its own checkpoints to the same bits.
 #[test]
 fn either_backend_continues_the_others_checkpoints() {
+    let _alone = alone();
     let (cpu, wgpu) = (BackendKind::Cpu, BackendKind::Wgpu);
     for (writer, reader) in [(cpu, wgpu), (wgpu, cpu), (wgpu, wgpu)] {
         let directory = tempfile::tempdir().unwrap();
@@ -324,6 +339,7 @@ fn either_backend_continues_the_others_checkpoints() {
 /// An image without structure, and one with; the parameters are so large that only the former stays finite.
 #[test]
 fn a_non_finite_image_contributes_exactly_no_gradient() {
+    let _alone = alone();
     let flat: Record = [100; RECORD_SIZE];
     let textured: Record = std::array::from_fn(|index| (index * 31 % 256) as u8);
     let step = |records: Vec<Record>| {
@@ -357,6 +373,7 @@ fn a_non_finite_image_contributes_exactly_no_gradient() {
 /// A device that is lost gives an error, then and afterwards, and no panic.
 #[test]
 fn a_lost_device_is_an_error() {
+    let _alone = alone();
     let config = Config { width: 4, batch_size: 1, ..on_wgpu() };
     let network = Network::of(&config);
     let mut backend = Wgpu::new(&config, &network).unwrap();
@@ -378,6 +395,7 @@ fn a_lost_device_is_an_error() {
 /// A run whose device is lost keeps its last checkpoint, and goes on from there as if nothing had happened.
 #[test]
 fn a_run_survives_the_loss_of_its_device() {
+    let _alone = alone();
     let directory = tempfile::tempdir().unwrap();
     let [whole, broken] = ["whole", "broken"].map(|name| directory.path().join(name));
     let config = Config { width: 8, batch_size: 2, steps: 8, checkpoint_every: 3, threads: 1, ..on_wgpu() };
@@ -415,6 +433,7 @@ fn a_run_survives_the_loss_of_its_device() {
 /// needs, but more than what the program needs before it.
 #[test]
 fn full_memory_is_an_error_before_anything_is_written() {
+    let _alone = alone();
     if !cfg!(target_os = "linux") || !adapter_names().iter().any(|name| name.contains("llvmpipe")) {
         eprintln!("SKIPPED full_memory_is_an_error_before_anything_is_written: needs llvmpipe on Linux");
         return;
@@ -438,6 +457,7 @@ fn full_memory_is_an_error_before_anything_is_written() {
 /// Gradients that stay on a device are not summed over ranks.
 #[test]
 fn several_ranks_are_refused() {
+    let _alone = alone();
     let errors = on_ranks(2, |communicator| {
         let joined = trainer(BackendKind::Wgpu, Config::default()).join(communicator.clone(), true);
         communicator.leave();
@@ -451,6 +471,7 @@ fn several_ranks_are_refused() {
 
 #[test]
 fn errors_name_the_option() {
+    let _alone = alone();
     let open = |config| Trainer::open(config, Dataset { records: vec![[0; RECORD_SIZE]] }).err().unwrap();
     let unknown = open(Config { adapter: Some("no such adapter".to_owned()), ..on_wgpu() });
     assert!(matches!(unknown, BackendError::UnknownAdapter { .. }), "{unknown}");
@@ -469,5 +490,6 @@ fn errors_name_the_option() {
 #[test]
 #[ignore = "its file is too large for this repository: ALRC_GOLDEN names its folder"]
 fn published_width() {
+    let _alone = alone();
     replay(&common::golden::published(), on_wgpu());
 }

@@ -1,6 +1,6 @@
 //! The adapter, the device, and what can go wrong with them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use wgpu::{
     Adapter, BufferDescriptor, BufferUsages, CommandEncoderDescriptor, ComputePassDescriptor,
@@ -12,6 +12,17 @@ use crate::backend::BackendError;
 
 /// Workgroups in one dimension of a dispatch, at most: what every adapter permits.
 pub(super) const MAX_WORKGROUPS: usize = 65_535;
+
+/// One for the whole process, and held while a device is opened and its kernels are compiled: the drivers of NVIDIA crash
+/// or hang where several threads do so at once (gfx-rs/wgpu, issues 5930 and 10234).
+static INSTANCE: LazyLock<wgpu::Instance> =
+    LazyLock::new(|| wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle()));
+static OPENING: Mutex<()> = Mutex::new(());
+
+/// To be held from before [`Gpu::open`] until all kernels are compiled.
+pub(super) fn opening() -> MutexGuard<'static, ()> {
+    OPENING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// An open device, its queue, and what went wrong with them.
 pub struct Gpu {
@@ -47,8 +58,7 @@ pub(super) struct Dispatch {
 
 /// The adapters of this machine, the most powerful kind first.
 fn adapters() -> Vec<Adapter> {
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    let mut adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
+    let mut adapters = pollster::block_on(INSTANCE.enumerate_adapters(wgpu::Backends::PRIMARY));
     adapters.sort_by_key(|adapter| match adapter.get_info().device_type {
         DeviceType::DiscreteGpu => 0,
         DeviceType::IntegratedGpu => 1,

@@ -28,7 +28,7 @@ pub use device::{Gpu, adapter_names};
 pub use layer::WgpuConvolution;
 
 use self::convolution::padded;
-use self::device::{Dispatch, grid};
+use self::device::{Dispatch, grid, opening};
 use self::kernels::Kernels;
 use self::network::Buffers;
 use super::{Backend, BackendError, BackendKind};
@@ -78,6 +78,7 @@ pub struct Wgpu {
 impl Wgpu {
     /// `network` on the adapter that `config` names.
     pub fn new(config: &Config, network: &Network) -> Result<Self, BackendError> {
+        let _opening = opening();
         let gpu = Gpu::open(config.adapter.as_deref())?;
         let kernels = Kernels::new(&gpu);
         let group = group(config, gpu.max_buffer());

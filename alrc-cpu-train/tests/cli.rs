@@ -116,7 +116,12 @@ fn a_run_in_which_nothing_was_clipped_says_why() {
         String::from_utf8(output.stderr).unwrap()
     };
     let message = told(run(directory.path(), &[&options[..], &["--steps", "3"]].concat()));
-    let parts = ["no loss came above the limit", "starts at 75", "alrc-train replay 'my run/losses.csv'"];
+    let parts = [
+        "no loss came above the limit",
+        "starts at 75",
+        "--warm-up 20 instead",
+        "alrc-train replay 'my run/losses.csv'",
+    ];
     assert_holds(&message, &parts);
     let fewer = ["run", "--resume", "--steps", "2", "--out", "my run"];
     let message = told(alrc_train(directory.path(), &fewer));
@@ -170,6 +175,9 @@ fn checkpoint_is_a_starting_point() {
     assert!(first_loss("b") < first_loss("a"));
     let wider = run(directory.path(), &["--width", "6", "--out", "c", "--init", checkpoint]);
     assert_refused(wider, directory.path(), &[checkpoint, "of width 4, not 6", "give --width 4"]);
+    // Nor is anything left of a comparison that could not begin.
+    let compare = ["compare", "--width", "6", "--out", "d", "--init", checkpoint];
+    assert_refused(alrc_train(directory.path(), &compare), directory.path(), &["give --width 4"]);
 }
 
 #[test]
@@ -210,7 +218,6 @@ fn the_advice_after_a_divergence_suits_the_run() {
             "clipping that sets in, as it never did",
             "--num-stddev below 1000000000",
             "--mu1-start",
-            "--warm-up",
         ],
     );
     let losses = fs::read_to_string(directory.path().join("never clipped/losses.csv")).unwrap();

@@ -52,6 +52,17 @@ fn an_empty_configuration_is_told() {
     assert_refused(compare, &directory.path().join("pair"), &["pair/compare.toml is empty", "put back"]);
 }
 
+/// A run among others would lock these out.
+#[test]
+fn no_run_begins_above_others() {
+    let directory = directory();
+    interrupted(directory.path());
+    for options in [&["--resume"][..], &[]] {
+        let above = run(directory.path(), &[options, &["--out", "."]].concat());
+        assert_refused(above, directory.path(), &["'--out'", "holds results", "choose another directory"]);
+    }
+}
+
 #[test]
 fn another_run_is_not_continued() {
     let directory = directory();

@@ -31,10 +31,17 @@ pub(super) fn why_nothing_was_clipped(options: &Config, summary: &Summary, losse
             1.0 / (1.0 - decay)
         )
     };
+    let other_start = if *warm_up > 0 {
+        String::new()
+    } else {
+        format!(
+            ", --mu1-start and --mu2-start that suit the losses (`alrc-train replay {} --num-stddev {n} --decay {decay}` \
+             suggests them) or --warm-up 20 instead of them,",
+            shell_word(losses)
+        )
+    };
     format!(
         "no loss came above the limit, the running mean plus {n} standard deviations. {start}. To see clipping, give \
-         more --steps, --mu1-start and --mu2-start that suit the losses (`alrc-train replay {} --num-stddev {n} --decay \
-         {decay}` suggests them) or --warm-up 20 instead of them, or a lower --num-stddev",
-        shell_word(losses)
+         more --steps{other_start} or a lower --num-stddev"
     )
 }

@@ -243,21 +243,32 @@ fn describe(dataset: &Dataset) -> String {
     format!("{} images with the CRC-32 {:08x}", dataset.records.len(), dataset.checksum())
 }
 
+/// Steps of a warm-up that is proposed.
+const WARM_UP: u64 = 20;
+
 /// What became of a run that diverged, and what may help.
 fn diverged(summary: &Summary, config: &Config, directory: &Path) -> Failure {
     let first = summary.steps.saturating_sub(LOST_STEPS.into());
     let clipping = match config.num_stddev {
         Some(0.0) => String::new(),
-        Some(_) if config.warm_up > 0 && u64::from(config.warm_up) >= first => {
+        Some(_) if first > 1 && config.warm_up > 0 && u64::from(config.warm_up) >= first => {
             ", or with a shorter --warm-up, in which nothing is clipped".to_owned()
         }
         Some(n) if summary.clipped_fraction > 0.0 || config.warm_up > 0 => {
             format!(", or with a --num-stddev below {n}")
         }
-        Some(n) => format!(
-            ", or with clipping that sets in, as it never did: by a --num-stddev below {n}, a lower --mu1-start and \
-             --mu2-start, or --warm-up 20 instead of these"
-        ),
+        Some(n) => {
+            // Nothing is clipped in a warm-up.
+            let warm_up = if first > WARM_UP {
+                format!(", or --warm-up {WARM_UP} instead of these")
+            } else {
+                String::new()
+            };
+            format!(
+                ", or with clipping that sets in, as it never did: by a --num-stddev below {n}, or a lower --mu1-start \
+                 and --mu2-start{warm_up}"
+            )
+        }
         None => ", or with clipping (--num-stddev 3, or lower)".to_owned(),
     };
     let checkpoints = checkpoint::Directory::new(directory.join(CHECKPOINTS), config.keep);

@@ -9,8 +9,6 @@ use super::grid::GridRun;
 use super::run::{self, RunError};
 use super::sweep::{Datasets, Outcome, Swept, share_threads, sweep};
 use crate::config::{Config, ConfigError};
-use crate::memory;
-use crate::model::Network;
 use crate::record::files::{COMPARISON, is_run};
 use crate::record::summary::{Ending, Summary};
 use crate::report::axis::Axis;
@@ -84,17 +82,19 @@ impl Comparison {
     /// Trains the runs, as many side by side as there are threads, and writes their files, `curves.svg` and
     /// `curves.png` to `directory`. What is there is finished, not done again, with `resume`, and an error without.
     /// An error, before anything is written, if it is a run, or another comparison, has more seeds or steps or other
-    /// images, if another process is at work there, or if the memory is too small.
+    /// images, if another process is at work there, or if its runs cannot begin.
     ///
     /// Returns the runs that have been begun; an error, when the others have been trained and drawn, if one of them
     /// cannot go on.
     pub fn carry_out(&self, directory: &Path, resume: bool, stop: &Stop) -> Result<Vec<Compared>, RunError> {
-        self.check(directory, resume)?;
+        let is_new = self.check(directory, resume)?.is_none();
         let datasets = Datasets::default();
         // Data that cannot be read are refused before anything is written; the first runs use what is read here.
         let first = datasets.load(&self.options)?;
         let images = first.checksum();
-        memory::check(&self.options, &Network::of(&self.options))?;
+        if is_new {
+            run::at_first_step(self.options.clone(), first)?;
+        }
         let _lock = lock(directory)?;
         // Again, for what another process may have done since.
         if let Some(found) = self.check(directory, resume)? {

@@ -78,8 +78,7 @@ impl Run {
             if is_run { Err(RunError::Occupied(directory.to_owned())) } else { check_room(directory) }
         };
         check()?;
-        let mut trainer = Trainer::open(config, dataset)?;
-        read_init(&mut trainer)?;
+        let trainer = at_first_step(config, dataset)?;
         let lock = lock(directory)?;
         // Again, for what another process may have done since.
         check()?;
@@ -304,6 +303,14 @@ fn read_init(trainer: &mut Trainer) -> Result<(), RunError> {
     let Some(path) = &trainer.config.init else { return Ok(()) };
     let (layout, parameters) = (trainer.network.layout(), &mut trainer.parameters);
     checkpoint::read_parameters(path, layout, parameters).map_err(RunError::Init)
+}
+
+/// What a new run begins with; an error if there is no memory or no device for it, or if its starting parameters cannot
+/// be read.
+pub(super) fn at_first_step(config: Config, dataset: Arc<Dataset>) -> Result<Trainer, RunError> {
+    let mut trainer = Trainer::open(config, dataset)?;
+    read_init(&mut trainer)?;
+    Ok(trainer)
 }
 
 /// The configuration of the run in `directory`; none where there is no run.

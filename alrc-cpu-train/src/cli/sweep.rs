@@ -126,7 +126,7 @@ impl Sweep {
         if let Some(repeats) = self.repeats {
             grid.repeats = repeats;
         }
-        let defaults = self.options.resolve(Config::default())?;
+        let defaults = self.options.merge(Config::default())?;
         grid.set(self.options.table()?);
         if !self.batch_sizes.is_empty() {
             for &batch_size in &self.batch_sizes {
@@ -142,12 +142,14 @@ impl Sweep {
             let values = self.num_stddevs.iter().filter_map(|value| Value::try_from(value).ok());
             grid.vary("num-stddev", values.collect());
         }
-        grid.runs(&defaults).map_err(|error| match (error, self.repeats) {
+        let runs = grid.runs(&defaults).map_err(|error| match (error, self.repeats) {
             (error @ GridError::Size(_), Some(repeats)) => {
                 Failure::Usage(format!("invalid value '{repeats}' for '--repeats': {error}"))
             }
             (error, _) => usage(&error),
-        })
+        })?;
+        runs.iter().try_for_each(|run| self.options.check_adapter(&run.config))?;
+        Ok(runs)
     }
 
     fn print_list(&self, runs: &[GridRun], directory: &Path) -> Result<(), Failure> {

@@ -22,7 +22,7 @@ use serde::Deserialize;
 use thiserror::Error;
 use toml::{Table, Value};
 
-use crate::config::{Config, ConfigError, TableError, as_argument};
+use crate::config::{Config, ConfigError, ESTIMATES, TableError, as_argument, overrule};
 
 /// The published grids.
 pub const PUBLISHED: [(&str, &str); 4] = [
@@ -133,7 +133,7 @@ impl Grid {
     /// Gives every run the options of `table`, which then do not vary.
     pub fn set(&mut self, table: Table) {
         self.vary.retain(|name, _| !table.contains_key(name));
-        self.options.extend(table);
+        overrule(&mut self.options, table);
     }
 
     /// Varies an option over `values`.
@@ -150,6 +150,7 @@ impl Grid {
             return Err(GridError::Size(runs));
         }
         let base = defaults.with(&self.options)?;
+        base.check_start()?;
         let mut runs = Vec::new();
         let mut named = HashMap::new();
         for repeat in 0..self.repeats {
@@ -157,6 +158,10 @@ impl Grid {
                 let config = base.with(combination)?;
                 let config = Config { seed: config.seed.saturating_add(repeat), ..config };
                 config.validate()?;
+                // Among [options] estimates may stand for those runs that have no warm-up.
+                if ESTIMATES.iter().any(|&estimate| combination.contains_key(estimate)) {
+                    config.check_start()?;
+                }
                 let name = name(&config, combination.keys());
                 if let Some(first) = named.insert(name.clone(), combination) {
                     let [first, second] = [first, combination].map(arguments);

@@ -5,7 +5,7 @@ mod program;
 
 use std::fs;
 
-use program::{alrc_train, assert_fails, assert_holds, directory, run};
+use program::{QUICK, alrc_train, assert_fails, assert_holds, directory, run};
 
 #[test]
 fn divergence_stops_the_run() {
@@ -57,4 +57,84 @@ fn the_advice_after_a_divergence_suits_the_run() {
         &["--num-stddev", "0.05", "--learning-rate", "1000", "--out", "clipped"],
         &["--learning-rate below 1000, or with a --num-stddev below 0.05"],
     );
+}
+
+/// Parameters that are finite and give no finite loss: a lower learning rate is no remedy.
+#[test]
+fn parameters_too_large_are_named() {
+    let directory = directory();
+    run(directory.path(), &["--out", "start"]).assert().success();
+    let start = directory.path().join("start/checkpoints/step-00000012.safetensors");
+    let bytes = fs::read(start).unwrap();
+    let checkpoint = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let huge: Vec<u8> = std::iter::repeat_n(1e30_f32.to_le_bytes(), 1 << 16).flatten().collect();
+    let parameters = checkpoint.tensors().into_iter().map(|(name, tensor)| {
+        let values = &huge[..tensor.data().len()];
+        (name, safetensors::tensor::TensorView::new(tensor.dtype(), tensor.shape().to_vec(), values).unwrap())
+    });
+    let file = directory.path().join("huge.safetensors");
+    safetensors::serialize_to_file(parameters, None, &file).unwrap();
+    let parts = ["diverged", "not even the first", "--init huge.safetensors", "too large"];
+    let init = ["--init", "huge.safetensors", "--out"];
+    let run = |arguments: &[&str]| run(directory.path(), &[&init, arguments].concat());
+    let output = run(&["long"]).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    assert_holds(&message, &parts);
+    assert!(!message.contains("--learning-rate"), "{message}");
+    // Too short to be stopped for its losses.
+    assert_fails(run(&["short", "--steps", "3", "--num-stddev", "off"]), 0, &parts);
+}
+
+/// As one that is not clipped, whose end may also have come to be finite again.
+#[test]
+fn a_run_tells_the_losses_that_it_has_lost() {
+    let directory = directory();
+    let diverges = ["--optimizer", "sgd", "--learning-rate", "1000", "--steps", "5"];
+    let off = run(directory.path(), &[&diverges[..], &["--num-stddev", "off", "--out", "off"]].concat());
+    assert_fails(
+        off,
+        0,
+        &["training diverged", "the last losses are not finite", "--learning-rate below 1000"],
+    );
+    let quick = run(directory.path(), &["--out", "finite"]).output().unwrap();
+    let message = String::from_utf8(quick.stderr).unwrap();
+    assert!(!message.contains("finite loss"), "{message}");
+}
+
+/// A comparison in which runs diverge has succeeded, and says how many.
+#[test]
+fn a_comparison_counts_the_runs_that_diverged() {
+    let directory = directory();
+    let compare = |arguments: &[&str]| {
+        let options = [&["compare", "--seeds", "2"], &QUICK[..], arguments].concat();
+        let output = alrc_train(directory.path(), &options).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let diverges = ["--optimizer", "sgd", "--learning-rate", "1000", "--num-stddev", "1e9"];
+    // Twelve steps are too few for these runs to be stopped.
+    for (steps, marked) in [("40", 4), ("12", 0)] {
+        let told = compare(&[&diverges[..], &["--steps", steps]].concat());
+        assert_eq!(told.matches("(diverged)").count(), marked, "{told}");
+        assert!(told.contains("\ndiverged: 2 of 2 without clipping, 2 of 2 with it\n"), "{told}");
+    }
+    let told = compare(&[]);
+    assert!(!told.contains("diverged"), "{told}");
+}
+
+/// Whichever invocation of the sweep it was in which they did.
+#[test]
+fn a_sweep_counts_the_runs_that_diverged() {
+    let directory = directory();
+    let grid = "[options]\noptimizer = \"sgd\"\nnum-stddev = \"off\"\n[vary]\nlearning-rate = [1e-9, 1000]\n";
+    fs::write(directory.path().join("grid.toml"), grid).unwrap();
+    let sweep = || {
+        let arguments = [&["sweep", "grid.toml"], &QUICK[..]].concat();
+        let output = alrc_train(directory.path(), &arguments).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_holds(&sweep(), &["2 runs: 1 finished here", " 1 diverged, 0 done before"]);
+    assert_holds(&sweep(), &["2 runs: 0 finished here", " 1 diverged, 1 done before"]);
 }

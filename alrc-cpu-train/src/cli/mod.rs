@@ -10,6 +10,7 @@ macro_rules! say {
 mod clipping;
 mod compare;
 mod data;
+mod divergence;
 mod info;
 mod manual;
 mod options;

@@ -22,7 +22,7 @@ use crate::record::summary::Ending;
 ///
 /// Each run has a directory of its own below --out. The same command again skips what is finished and continues what
 /// was begun; several processes, such as the shards of a job array, may work on one directory. --list tells the cost and
-/// begins nothing.
+/// begins nothing. That a run diverges is a result: it is counted at the end, whenever it did, and the status is 0.
 ///
 /// Options given here hold for every run, in place of the grid's; what neither gives has its default. So --batch-size and
 /// --num-stddev, with one value, end what a grid varies; --batch-sizes and --num-stddevs vary it over other values.
@@ -199,14 +199,16 @@ fn print_outcomes(swept: &[Swept], directory: &Path) -> Result<(), Failure> {
             |run: &&Swept| matches!(&run.outcome, Outcome::Trained(summary) if summary.ending == ending);
         swept.iter().filter(is_ended).count()
     };
+    let diverged_before =
+        count(|outcome| matches!(outcome, Outcome::Skipped(summary) if summary.ending == Ending::Diverged));
     say!(
         "{}: {} finished here, {} interrupted, {} diverged, {} done before, {} in another process, {} not begun, \
          {} failed",
         counted(swept.len() as u64, "run", "runs"),
         ended(Ending::Finished),
         ended(Ending::Interrupted),
-        ended(Ending::Diverged),
-        count(|outcome| matches!(outcome, Outcome::Skipped(_))),
+        ended(Ending::Diverged) + diverged_before,
+        count(|outcome| matches!(outcome, Outcome::Skipped(_))) - diverged_before,
         count(|outcome| matches!(outcome, Outcome::Elsewhere)),
         count(|outcome| matches!(outcome, Outcome::NotBegun)),
         count(|outcome| matches!(outcome, Outcome::Failed(_))),

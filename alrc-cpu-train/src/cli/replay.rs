@@ -123,6 +123,21 @@ impl Replay {
             counted(replay.spikes, "spike", "spikes"),
             replay.largest
         )?;
+        let finite = replay.losses - replay.non_finite;
+        if replay.non_finite > finite {
+            say!(
+                "most losses are not finite: whatever was trained has diverged, and what follows comes from the {} \
+                 alone",
+                counted(finite, "finite loss", "finite losses")
+            )?;
+        }
+        if let Some(steps) = self.warm_up.filter(|&steps| steps > 0 && u64::from(steps) >= finite) {
+            say!(
+                "nothing could be clipped from the given start: its warm-up of {} is not over before the last finite \
+                 loss; give a shorter --warm-up",
+                counted(steps.into(), "step", "steps")
+            )?;
+        }
         say!("\n{}", replay.table())?;
         match replay.suggestion {
             Some(start) => {

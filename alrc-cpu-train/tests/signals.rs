@@ -5,7 +5,7 @@
 mod program;
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -59,6 +59,52 @@ fn an_interrupted_run_is_whole() {
             rest.split_once(part).unwrap_or_else(|| panic!("no '{part}' in its place: {message}"));
         rest = after;
     }
+}
+
+/// While a long step is under way, a second Ctrl-C ends it, and says what that costs.
+#[test]
+fn a_second_ctrl_c_says_what_it_does() {
+    let directory = directory();
+    let mut child = process(directory.path())
+        .args(["run", "--width", "8", "--batch-size", "1024", "--threads", "1", "--out", "out"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for_steps(&mut child, &directory.path().join("out"), 1);
+    send("-INT", &child);
+    let mut messages = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(messages.any(|message| message.contains("stopping after this step")), "the first says nothing");
+    send("-INT", &child);
+    let rest: Vec<_> = messages.collect();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_holds(&rest.join("\n"), &["stopped at once", "since the last checkpoint is lost"]);
+    assert!(!directory.path().join("out/summary.json").exists());
+}
+
+/// A terminal that is closed: what has been trained is saved, unless the run is to outlive it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_closed_terminal_ends_a_run_unless_told_otherwise() {
+    let directory = directory();
+    let start = |shell: &str, out: &str| {
+        let mut child = Command::new("sh")
+            .current_dir(directory.path())
+            .args(["-c", &format!("{shell} exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_alrc-train")])
+            .args(["run", "--width", "4", "--steps", "400", "--out", out])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let out = directory.path().join(out);
+        wait_for_steps(&mut child, &out, 1);
+        send("-HUP", &child);
+        (child.wait().unwrap().code(), summary(&out))
+    };
+    let (status, told) = start("", "closed");
+    assert_eq!((status, &told["ending"]), (Some(75), &"interrupted".into()));
+    assert!(directory.path().join(told["final_checkpoint"].as_str().unwrap()).exists());
+    // As nohup does.
+    let (status, told) = start("trap '' HUP;", "outlives");
+    assert_eq!((status, &told["ending"]), (Some(0), &"finished".into()));
 }
 
 /// On a terminal, which shows Ctrl-C, nothing of the progress is left.

@@ -206,7 +206,7 @@ fn stop_on_signal(tells: bool) -> Result<Stop, Failure> {
     let tell = move |interrupt| match interrupt {
         _ if !tells => {}
         Interrupt::First => {
-            info!("stopping after this step; Ctrl-C again stops at once, without a checkpoint")
+            info!("stopping after this step; Ctrl-C again stops at once, without a checkpoint");
         }
         Interrupt::Second => warn!("stopped at once: what was trained since the last checkpoint is lost"),
     };

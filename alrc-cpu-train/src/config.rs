@@ -1,5 +1,6 @@
 //! The configuration of a run: everything resolved, every value in its range.
 
+mod start;
 mod table;
 
 use std::borrow::Cow;
@@ -9,6 +10,7 @@ use std::str::FromStr;
 use alrc_kernel::Start;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+pub use start::{ESTIMATES, check_start, overrule};
 pub use table::{TableError, as_argument, difference};
 use thiserror::Error;
 

@@ -1,5 +1,7 @@
 //! Requests to stop, by the user or by the system.
 
+mod hangup;
+
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,9 +10,22 @@ use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
+use signal_hook::low_level::exit;
 
 /// Time between two looks whether a signal has come: to wait for one without looking is not possible on every system.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// Exit status after Ctrl-C, as shells report it.
+pub const INTERRUPTED: u8 = 128 + SIGINT as u8;
+
+/// Which Ctrl-C has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupt {
+    /// The first, which has training stop.
+    First,
+    /// The second, after which the process ends.
+    Second,
+}
 
 /// Whether, and by which signal, the process has been asked to stop.
 #[derive(Clone, Debug, Default)]
@@ -19,24 +34,33 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Listens for Ctrl-C and for termination. A second Ctrl-C ends the process at once; `tell` is called at the first,
-    /// before anything stops.
-    pub fn on_signal(tell: impl Fn() + Send + 'static) -> io::Result<Self> {
+    /// Listens for Ctrl-C, for termination, and for a terminal that is closed, which counts as termination. A second
+    /// Ctrl-C ends the process at once; `tell` is called at each of the two, before anything stops.
+    pub fn on_signal(tell: impl Fn(Interrupt) + Send + 'static) -> io::Result<Self> {
         let (stop, came) = (Self::default(), Arc::new(AtomicUsize::new(0)));
-        let again = Arc::new(AtomicBool::new(false));
-        // In this order: the first signal arms what the second one sets off.
-        flag::register_conditional_shutdown(SIGINT, 128 + SIGINT, Arc::clone(&again))?;
-        flag::register(SIGINT, again)?;
+        let at_once = Arc::new(AtomicBool::new(false));
+        flag::register_conditional_shutdown(SIGINT, INTERRUPTED.into(), Arc::clone(&at_once))?;
         for signal in [SIGINT, SIGTERM] {
             flag::register_usize(signal, Arc::clone(&came), signal as usize)?;
+        }
+        if let Some(signal) = hangup::signal() {
+            flag::register_usize(signal, Arc::clone(&came), SIGTERM as usize)?;
         }
         let asked = stop.clone();
         // A thread tells it: nothing may be printed by what the system calls at a signal.
         thread::Builder::new().spawn(move || {
+            let mut is_interrupted = false;
             loop {
                 let signal = came.swap(0, Ordering::Relaxed);
                 if signal == SIGINT as usize {
-                    tell();
+                    if is_interrupted {
+                        // Where nothing can be printed any more, a third one needs no thread.
+                        at_once.store(true, Ordering::Relaxed);
+                        tell(Interrupt::Second);
+                        exit(INTERRUPTED.into());
+                    }
+                    is_interrupted = true;
+                    tell(Interrupt::First);
                 }
                 asked.ask(signal as u8);
                 thread::sleep(LOOK);

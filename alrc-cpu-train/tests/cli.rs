@@ -4,7 +4,6 @@
 mod program;
 
 use std::fs;
-use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
 use program::{
@@ -61,30 +60,6 @@ fn config_file_repeats_a_run() {
     for file in ["config.toml", "losses.csv", "checkpoints/step-00000012.safetensors", "samples.png"] {
         let read = |run: &str| fs::read(directory.path().join(run).join(file)).unwrap();
         assert!(read("a") == read("b"), "{file} differs");
-    }
-}
-
-#[test]
-fn configuration_files_and_options_merge() {
-    let directory = directory();
-    let file = |text: &str| fs::write(directory.path().join("options.toml"), text).unwrap();
-    file("width = 2\nnum-stddev = \"off\"\nseed = 5");
-    let arguments = ["run", "--config", "options.toml", "--steps", "2", "--seed", "6", "--out", "out"];
-    alrc_train(directory.path(), &arguments).assert().success();
-    let config = fs::read_to_string(directory.path().join("out/config.toml")).unwrap();
-    for line in ["width = 2", "num-stddev = \"off\"", "seed = 6", "steps = 2", "batch-size = 16"] {
-        assert!(config.lines().any(|other| other == line), "no '{line}' in {config}");
-    }
-    let cases: [(&str, &[&str]); 4] = [
-        ("lerning-rate = 1", &["options.toml", "lerning-rate", "did you mean 'learning-rate'"]),
-        ("steps = \"many\"", &["options.toml", "steps", "many"]),
-        ("steps = 0", &["--steps", "1 to"]),
-        ("steps =", &["options.toml", "line 1"]),
-    ];
-    for (text, parts) in cases {
-        file(text);
-        let command = alrc_train(directory.path(), &["run", "--config", "options.toml"]);
-        assert_refused(command, directory.path(), parts);
     }
 }
 
@@ -178,94 +153,6 @@ fn checkpoint_is_a_starting_point() {
     // Nor is anything left of a comparison that could not begin.
     let compare = ["compare", "--width", "6", "--out", "d", "--init", checkpoint];
     assert_refused(alrc_train(directory.path(), &compare), directory.path(), &["give --width 4"]);
-}
-
-#[test]
-fn divergence_stops_the_run() {
-    let directory = directory();
-    let output = run(
-        directory.path(),
-        &["--optimizer", "sgd", "--learning-rate", "1000", "--steps", "100", "--num-stddev", "off"],
-    )
-    .args(["--out", "out", "--checkpoint-every", "1"])
-    .output();
-    let output = output.unwrap();
-    let message = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{message}");
-    let parts =
-        ["no image had a finite loss from step 1 to step 10", "--learning-rate below 1000", "--num-stddev 3"];
-    assert_holds(&message, &parts);
-    // None of the parameters that are saved gave a finite loss.
-    assert!(!message.contains("--init"), "{message}");
-    let summary = fs::read_to_string(directory.path().join("out/summary.json")).unwrap();
-    assert!(summary.contains("diverged"));
-}
-
-/// Clipping that is on is no remedy; a lower threshold is, and a limit that comes down to the losses.
-#[test]
-fn the_advice_after_a_divergence_suits_the_run() {
-    let directory = directory();
-    let diverges = |arguments: &[&str], parts: &[&str]| {
-        let options =
-            ["--optimizer", "sgd", "--learning-rate", "20", "--steps", "100", "--checkpoint-every", "1"];
-        let command = run(directory.path(), &[&options[..], &["--keep", "100"], arguments].concat());
-        assert_fails(command, 3, &[&["diverged"], parts].concat());
-    };
-    diverges(
-        &["--num-stddev", "1e9", "--out", "never clipped"],
-        &[
-            "--learning-rate below 20",
-            "clipping that sets in, as it never did",
-            "--num-stddev below 1000000000",
-            "--mu1-start",
-        ],
-    );
-    let losses = fs::read_to_string(directory.path().join("never clipped/losses.csv")).unwrap();
-    let finite = losses.lines().skip(1).take_while(|row| !row.contains("NaN")).count();
-    assert!(finite > 1, "{losses}");
-    let before = format!("--init 'never clipped/checkpoints/step-{:08}.safetensors'", finite - 1);
-    let again = ["--resume", "--out", "never clipped"];
-    assert_fails(alrc_train(directory.path(), &[&["run"][..], &again].concat()), 3, &[&before]);
-    diverges(
-        &["--num-stddev", "0.05", "--learning-rate", "1000", "--out", "clipped"],
-        &["--learning-rate below 1000, or with a --num-stddev below 0.05"],
-    );
-}
-
-#[test]
-fn bad_options_are_refused() {
-    let directory = directory();
-    let cases: [(&[&str], &[&str]); 19] = [
-        (&["--batch-size", "0"], &["--batch-size", "0", "1 to"]),
-        (&["--width", "0"], &["--width", "0", "2 to"]),
-        (&["--width", "5"], &["--width", "5", "even"]),
-        (&["--threads", "0"], &["--threads", "0", "1 to"]),
-        (&["--steps", "0"], &["--steps", "0", "1 to"]),
-        (&["--learning-rate", "nan"], &["--learning-rate", "NaN", "above 0"]),
-        (&["--learning-rate", "-1"], &["--learning-rate", "-1", "above 0"]),
-        (&["--decay", "1"], &["--decay", "'1'", "below 1"]),
-        (&["--decay", "-0.1"], &["--decay", "-0.1", "at least 0"]),
-        (&["--mu1-start", "5", "--mu2-start", "25"], &["--mu2-start", "25", "above the square"]),
-        (
-            &["--mu1-start", "100"],
-            &["'900' for '--mu2-start'", "--mu1-start 100, which is 10000", "900 is the default"],
-        ),
-        (&["--steps", "1e3"], &["'1e3' for '--steps", "permitted: 1 to 1000000000"]),
-        (&["--steps", "-5"], &["'-5' for '--steps", "permitted: 1 to 1000000000"]),
-        (&["--seed", "9223372036854775808"], &["--seed", "0 to 9223372036854775807"]),
-        (&["--num-stddev", "2,3"], &["'2,3'", "--num-stddevs"]),
-        (&["--num-stddev", "-2"], &["--num-stddev", "-2", "0 to"]),
-        (&["--num-stddev", "many"], &["--num-stddev", "many", "off"]),
-        (&["--init", "absent.safetensors"], &["--init", "absent.safetensors"]),
-        (&["--lerning-rate", "1"], &["--lerning-rate", "--learning-rate"]),
-    ];
-    for (arguments, parts) in cases {
-        assert_refused(
-            alrc_train(directory.path(), &[&["run"], arguments].concat()),
-            directory.path(),
-            parts,
-        );
-    }
 }
 
 /// A file where a directory is to be: the option is wrong, not the disk.
@@ -388,83 +275,6 @@ fn info_names_the_convolutions() {
     // As many weights as multiply-adds a pixel, and the biases.
     assert_eq!(info["parameters"], 1_041_792 + 1_027);
     assert!(info["convolutions"]["res1_a"].is_string());
-}
-
-/// Ctrl-C: what has been trained is saved.
-#[cfg(unix)]
-#[test]
-fn an_interrupted_run_is_whole() {
-    let directory = directory();
-    let mut child = process(directory.path())
-        .args(["run", "--width", "4", "--out", "out"])
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let losses = directory.path().join("out/losses.csv");
-    while fs::metadata(&losses).map_or(0, |metadata| metadata.len()) == 0 {
-        assert!(child.try_wait().unwrap().is_none(), "ended too early");
-        std::thread::yield_now();
-    }
-    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(kill.success());
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130));
-    let summary: serde_json::Value =
-        serde_json::from_slice(&fs::read(directory.path().join("out/summary.json")).unwrap()).unwrap();
-    assert_eq!(summary["ending"], "interrupted");
-    let rows = fs::read_to_string(losses).unwrap().lines().count() as u64 - 1;
-    assert_eq!(summary["steps"], rows);
-    let checkpoint = summary["final_checkpoint"].as_str().unwrap();
-    assert!(directory.path().join(checkpoint).exists());
-    let message = String::from_utf8(output.stderr).unwrap();
-    let mut rest = &*message;
-    for part in [
-        "stopping after this step; Ctrl-C again stops at once",
-        &*format!("saved in {checkpoint}"),
-        "to go on: alrc-train run --resume --out out",
-    ] {
-        let (_, after) =
-            rest.split_once(part).unwrap_or_else(|| panic!("no '{part}' in its place: {message}"));
-        rest = after;
-    }
-}
-
-/// On a terminal, which shows Ctrl-C, nothing of the progress is left.
-#[cfg(target_os = "linux")]
-#[test]
-fn ctrl_c_leaves_no_progress_bar() {
-    let directory = directory();
-    let program = env!("CARGO_BIN_EXE_alrc-train");
-    let command = format!("stty rows 24 cols 80; exec '{program}' run --width 4 --out out");
-    let script = Command::new("script")
-        .current_dir(directory.path())
-        .args(["-qefc", &command, "/dev/null"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn();
-    let Ok(mut script) = script else {
-        eprintln!("SKIPPED ctrl_c_leaves_no_progress_bar: no program `script`");
-        return;
-    };
-    let mut shown = Vec::new();
-    let mut output = script.stdout.take().unwrap();
-    let mut read = |shown: &mut Vec<u8>| {
-        let mut bytes = [0; 4096];
-        let len = output.read(&mut bytes).unwrap();
-        shown.extend_from_slice(&bytes[..len]);
-        len > 0
-    };
-    while !String::from_utf8_lossy(&shown).contains("images/s") {
-        assert!(read(&mut shown), "ended too early: {}", String::from_utf8_lossy(&shown));
-    }
-    script.stdin.as_mut().unwrap().write_all(b"\x03").unwrap();
-    while read(&mut shown) {}
-    assert_eq!(script.wait().unwrap().code(), Some(130));
-    let mut terminal = vt100::Parser::new(24, 80, 0);
-    terminal.process(&shown);
-    let screen = terminal.screen().contents();
-    assert_holds(&screen, &["stopping after this step", "to go on: alrc-train run --resume --out out"]);
-    assert!(!screen.contains("/100000") && !screen.contains("images/s"), "{screen}");
 }
 
 /// More memory than the system gives is asked for before anything is written, and named.

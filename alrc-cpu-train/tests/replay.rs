@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use program::{alrc_train, assert_fails, directory, run};
+use program::{alrc_train, assert_fails, assert_holds, directory, run};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -231,6 +231,26 @@ fn the_largest_loss_may_be_negative() {
     let text = String::from_utf8(output.stdout).unwrap();
     let counts = "4 losses, 1 of them not finite, 0 rows without a value, 0 spikes, largest loss -2";
     assert!(text.lines().any(|line| line == counts), "{text}");
+}
+
+/// What is left of a curve that is mostly not finite, and of one no longer than its warm-up.
+#[test]
+fn a_curve_that_says_little_is_told() {
+    let directory = directory();
+    let replay = |log: &str, arguments: &[&str]| {
+        fs::write(directory.path().join("log"), log).unwrap();
+        let output =
+            alrc_train(directory.path(), &[&["replay", "log"], arguments].concat()).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let (most, nothing) = ("most losses are not finite", "nothing could be clipped");
+    let text = replay("1\n2\nnan\nnan\ninf\n", &[]);
+    let parts = ["5 losses, 3 of them not finite", most, "comes from the 2 finite losses alone"];
+    assert_holds(&text, &parts);
+    assert!(!text.contains(nothing), "{text}");
+    assert_holds(&replay("1\n2\nnan\n", &["--warm-up", "2"]), &[nothing, "warm-up of 2 steps"]);
+    let text = replay("1\n2\nnan\n3\n", &["--warm-up", "2"]);
+    assert!(!text.contains(most) && !text.contains(nothing), "{text}");
 }
 
 #[test]

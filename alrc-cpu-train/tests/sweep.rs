@@ -220,7 +220,7 @@ fn a_sweep_tells_its_cost() {
 #[test]
 fn bad_grids_are_refused() {
     let directory = grid_directory();
-    let cases: [(&str, &[&str]); 15] = [
+    let cases: [(&str, &[&str]); 20] = [
         ("", &["bad.toml", "it is empty", "[vary]", "num-stddev = [2, \"off\"]", "sweep --help"]),
         ("# repeats = 2\n", &["it is empty"]),
         ("[options]\nlerning-rate = 1", &["'lerning-rate'", "did you mean 'learning-rate'"]),
@@ -231,6 +231,11 @@ fn bad_grids_are_refused() {
         ("[vary]\nbatch-sizes = [1]", &["batch-sizes", "did you mean 'batch-size'"]),
         ("[vary]\nbatch-size = []", &["batch-size", "no value"]),
         ("[vary]\nbatch-size = [\"many\"]", &["batch-size", "many"]),
+        ("[vary]\n", &["its tables are empty", "below [vary]"]),
+        ("[options]\n[vary]\n", &["its tables are empty"]),
+        ("[vary]\nbatch-size = 4", &["batch-size needs a list", "batch-size = [4]", "[options]"]),
+        ("[vary]\nloss = \"squared\"", &["loss = [\"squared\"]"]),
+        ("[options]\ninit = \"a\"\n[vary]\nwidth = [4, 6]", &["width cannot vary beside init: a"]),
         ("[vary]\nseed = [1]", &["repeats"]),
         ("repeats = 0", &["0 runs"]),
         ("[vary]\ndata = [\"da_x\", \"da-x\"]", &["--data da_x", "--data da-x", "data-da-x_seed-0"]),

@@ -15,13 +15,14 @@ use crate::config::Config;
 use crate::experiment::compare::{self, Compared, Comparison, PERMITTED_SEEDS};
 use crate::loss::Loss;
 use crate::record::files::{COMPARISON, LOSSES};
-use crate::record::summary::Summary;
+use crate::record::summary::{Ending, Summary};
 
 /// Train one setting with and without clipping, side by side, and draw both: the two-minute demonstration.
 ///
 /// Both runs of a pair have the same seed and data. The defaults (quartic errors, Adam at a learning rate of
 /// 0.002, one image a step, clipping at 2 standard deviations with decay 0.99) take about two minutes on two
-/// processors. Ctrl-C ends it cleanly; --resume then goes on as if nothing had happened.
+/// processors. Ctrl-C ends it cleanly; --resume then goes on as if nothing had happened. That a run diverges is a result:
+/// it is told below the table, and the status is 0.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   alrc-train compare
@@ -56,6 +57,7 @@ impl Compare {
             say!("{}", serde_json::to_string_pretty(&runs)?)?;
         } else if !runs.is_empty() {
             say!("{}", compare::table(&runs))?;
+            tell_diverged(&runs)?;
             say!("curves: {}", directory.join("curves.png").display())?;
         }
         if stop.is_asked() {
@@ -85,6 +87,24 @@ impl Compare {
         }
         Ok(found)
     }
+}
+
+/// Tells how many runs have diverged, with clipping and without, if any has; also those that were at their end too early
+/// to be stopped for it.
+fn tell_diverged(runs: &[Compared]) -> Result<(), Failure> {
+    let has_diverged = |run: &&Compared| {
+        let Summary { ending, steps, mean_last_unclipped_loss, .. } = &run.summary;
+        *ending == Ending::Diverged || (*steps > 0 && mean_last_unclipped_loss.is_none())
+    };
+    let count = |is_clipped: bool| {
+        let of_kind = || runs.iter().filter(|run| run.num_stddev.is_some() == is_clipped);
+        (of_kind().filter(has_diverged).count(), of_kind().count())
+    };
+    let [(unclipped, of_unclipped), (clipped, of_clipped)] = [false, true].map(count);
+    if unclipped + clipped == 0 {
+        return Ok(());
+    }
+    say!("diverged: {unclipped} of {of_unclipped} without clipping, {clipped} of {of_clipped} with it")
 }
 
 /// Tells a user in whose comparison nothing was clipped why, and what to change.

@@ -10,6 +10,7 @@ macro_rules! say {
 mod clipping;
 mod compare;
 mod data;
+mod divergence;
 mod info;
 mod manual;
 mod options;
@@ -29,8 +30,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use indicatif::HumanCount;
 use phases::Phases;
 use thiserror::Error;
-use tracing::info;
 use tracing::level_filters::LevelFilter;
+use tracing::{info, warn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -42,7 +43,7 @@ use crate::data::verify::VerifyError;
 use crate::experiment::run::RunError;
 use crate::record::progress::Messages;
 use crate::report::ReportError;
-use crate::signal::Stop;
+use crate::signal::{INTERRUPTED, Interrupt, Stop};
 
 /// Trains the CIFAR-10 supersampling network with adaptive learning rate clipping.
 #[derive(Debug, Parser)]
@@ -127,9 +128,6 @@ impl Failure {
     }
 }
 
-/// Exit status after Ctrl-C, as shells report it.
-const INTERRUPTED: u8 = 130;
-
 /// Exit status after a termination signal, EX_TEMPFAIL: run the same command again.
 const TERMINATED: u8 = 75;
 
@@ -156,7 +154,14 @@ pub fn main() -> ExitCode {
     let phases = Phases::default();
     tracing_subscriber::registry()
         .with(cli.log_level)
-        .with(tracing_subscriber::fmt::layer().with_writer(|| Messages).with_target(false).without_time())
+        .with(
+            tracing_subscriber::fmt::layer()
+                .with_writer(|| Messages)
+                .with_target(false)
+                .without_time()
+                // They would go to the same standard error, and a failure there would end the thread.
+                .log_internal_errors(false),
+        )
         .with(phases.clone())
         .init();
     let result = match cli.command {
@@ -174,7 +179,8 @@ pub fn main() -> ExitCode {
     result.unwrap_or_else(|failure| match failure {
         Failure::OfRank { failure, communicator } => ranks::end(&failure, &*communicator),
         failure => {
-            eprintln!("error: {failure}");
+            // Of a terminal that was closed nobody reads it.
+            _ = writeln!(io::stderr(), "error: {failure}");
             ExitCode::from(failure.status())
         }
     })
@@ -197,10 +203,12 @@ fn counted(number: u64, one: &str, several: &str) -> String {
 
 /// Has Ctrl-C and termination stop training. `tells`: at once said so; of several ranks one is enough.
 fn stop_on_signal(tells: bool) -> Result<Stop, Failure> {
-    let tell = move || {
-        if tells {
+    let tell = move |interrupt| match interrupt {
+        _ if !tells => {}
+        Interrupt::First => {
             info!("stopping after this step; Ctrl-C again stops at once, without a checkpoint");
         }
+        Interrupt::Second => warn!("stopped at once: what was trained since the last checkpoint is lost"),
     };
     Stop::on_signal(tell).map_err(Failure::Signals)
 }

@@ -10,7 +10,7 @@ use toml::Table;
 
 use super::Failure;
 use crate::backend::BackendKind;
-use crate::config::{self, Config, NumStddev, SumOrder, Switch, permitted};
+use crate::config::{self, Config, ConfigError, NumStddev, SumOrder, Switch, check_start, permitted};
 use crate::conv::Algorithm;
 use crate::data::sampler::Order;
 use crate::experiment::run::RunError;
@@ -60,7 +60,8 @@ pub(super) struct Options {
     /// Mean square of the losses to begin with
     #[arg(long, value_name = "MU2", value_parser = number(permitted("mu2-start")))]
     mu2_start: Option<f32>,
-    /// Steps at the start that pass unclipped while the moments are plain averages, instead of the estimates
+    /// Steps at the start that pass unclipped while the moments are plain averages, instead of --mu1-start and
+    /// --mu2-start
     #[arg(long, value_name = "STEPS", value_parser = whole::<u32>(permitted("warm-up")))]
     warm_up: Option<u32>,
     /// Channels of the network's trunk, even
@@ -84,7 +85,8 @@ pub(super) struct Options {
     /// Where the arithmetic is done; wgpu: a graphics processor, in builds with the feature `wgpu`
     #[arg(long)]
     backend: Option<BackendKind>,
-    /// Part of the name of the graphics adapter, see `alrc-train info` [default: the most powerful one]
+    /// Part of the name of the graphics adapter for --backend wgpu, see `alrc-train info` [default: the most powerful
+    /// one]
     #[arg(long, value_name = "NAME")]
     adapter: Option<String>,
     /// Random flips, brightness and contrast
@@ -107,9 +109,28 @@ pub(super) struct Options {
 impl Options {
     /// The configuration: `defaults`, overridden by the configuration file, overridden by the command line.
     pub(super) fn resolve(&self, defaults: Config) -> Result<Config, Failure> {
+        let config = self.merge(defaults)?;
+        self.check_adapter(&config)?;
+        Ok(config)
+    }
+
+    /// The same where the backend may be named elsewhere.
+    pub(super) fn merge(&self, defaults: Config) -> Result<Config, Failure> {
         let config = defaults.with(&self.table()?).map_err(|error| Failure::Usage(error.to_string()))?;
         config.validate()?;
         Ok(config)
+    }
+
+    /// An error if the command line names an adapter, and a run of this configuration uses none.
+    pub(super) fn check_adapter(&self, config: &Config) -> Result<(), ConfigError> {
+        match &self.adapter {
+            Some(adapter) if config.backend == BackendKind::Cpu => Err(ConfigError {
+                option: "adapter",
+                value: adapter.clone(),
+                permitted: "a name beside --backend wgpu; add that, or leave out --adapter".into(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// The failure, and if it is that of images whose path is not from the command line, where it is from: the
@@ -131,10 +152,12 @@ impl Options {
 
     /// The options that the configuration file and the command line give.
     pub(super) fn table(&self) -> Result<Table, Failure> {
+        check_start(self.warm_up.unwrap_or(0), self.mu1_start, self.mu2_start)?;
         let mut table = self.config.as_deref().map(read_table).transpose()?.unwrap_or_default();
-        table.extend(
-            Table::try_from(self).expect("numbers and a path that TOML can hold: others are refused"),
-        );
+        let own = Table::try_from(self).expect("numbers and a path that TOML can hold: others are refused");
+        config::overrule(&mut table, own);
+        let given = Config::default().with(&table).map_err(|error| Failure::Usage(error.to_string()))?;
+        given.check_start()?;
         Ok(table)
     }
 }

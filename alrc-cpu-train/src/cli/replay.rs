@@ -10,7 +10,7 @@ use indicatif::HumanCount;
 
 use super::options::{directory, number, whole};
 use super::{Failure, counted};
-use crate::config::{Config, permitted};
+use crate::config::{Config, check_start, permitted};
 use crate::experiment::files::save;
 use crate::experiment::log::Log;
 use crate::experiment::replay::{ClippedWriter, Replay as Replayed, ReplayError, replay};
@@ -55,7 +55,8 @@ pub(super) struct Replay {
     /// Mean square of the losses to begin with
     #[arg(long, value_name = "MU2", value_parser = number(permitted("mu2-start")))]
     mu2_start: Option<f32>,
-    /// Steps at the start that pass unclipped while the moments are plain averages, instead of the estimates
+    /// Steps at the start that pass unclipped while the moments are plain averages, instead of --mu1-start and
+    /// --mu2-start
     #[arg(long, value_name = "STEPS", value_parser = whole::<u32>(permitted("warm-up")))]
     warm_up: Option<u32>,
     /// Directory for replay.svg, replay.png and clipped.csv, created if absent [default: none is written]
@@ -122,6 +123,21 @@ impl Replay {
             counted(replay.spikes, "spike", "spikes"),
             replay.largest
         )?;
+        let finite = replay.losses - replay.non_finite;
+        if replay.non_finite > finite {
+            say!(
+                "most losses are not finite: whatever was trained has diverged, and what follows comes from the {} \
+                 alone",
+                counted(finite, "finite loss", "finite losses")
+            )?;
+        }
+        if let Some(steps) = self.warm_up.filter(|&steps| steps > 0 && u64::from(steps) >= finite) {
+            say!(
+                "nothing could be clipped from the given start: its warm-up of {} is not over before the last finite \
+                 loss; give a shorter --warm-up",
+                counted(steps.into(), "step", "steps")
+            )?;
+        }
         say!("\n{}", replay.table())?;
         match replay.suggestion {
             Some(start) => {
@@ -160,6 +176,7 @@ impl Replay {
 
     /// A configuration of the clipping, with the given start, for each threshold.
     fn configs(&self) -> Result<Vec<alrc_kernel::Config<f32>>, Failure> {
+        check_start(self.warm_up.unwrap_or(0), self.mu1_start, self.mu2_start)?;
         let defaults = Config::default();
         let mut configs = Vec::new();
         let thresholds: Vec<_> = self.num_stddev.iter().copied().map(Some).collect();

@@ -8,16 +8,16 @@ use clap::Args;
 use tracing::{error_span, info, warn};
 
 use super::clipping::why_nothing_was_clipped;
+use super::divergence::{diverged, losses_that_are_lost};
 use super::options::{Options, Output};
 use super::ranks::{agree, meet};
 use super::shell::shell_word;
 use super::{Failure, counted, stop_on_signal, stopped};
-use crate::checkpoint;
 use crate::comm::{Communicator, Transport, agreement};
 use crate::config::{self, Config, Switch};
 use crate::data::{self, Dataset};
-use crate::experiment::run::{self, LOST_STEPS, Resumed, RunError};
-use crate::record::files::{CHECKPOINTS, CONFIG, LOSSES};
+use crate::experiment::run::{self, Resumed, RunError};
+use crate::record::files::{CONFIG, LOSSES};
 use crate::record::progress::Progress;
 use crate::record::summary::{Ending, Summary, last_steps};
 use crate::signal::Stop;
@@ -27,7 +27,8 @@ use crate::signal::Stop;
 /// Writes config.toml, losses.csv, TensorBoard events, samples.png, summary.json and checkpoints. Ctrl-C ends it
 /// cleanly after the step that is under way (status 130), a termination signal too (status 75); --resume then goes on
 /// as if nothing had happened. A second Ctrl-C ends it at once: what was trained since the last checkpoint is lost. A
-/// run whose losses are no longer finite stops with status 3.
+/// run without one finite loss in ten steps in a row stops with status 3. On Linux, a terminal that is closed counts as
+/// a termination signal, unless nohup has the run go on.
 ///
 /// Progress shows the unclipped loss and the share of clipped images as running means, over some twenty steps; those of
 /// each step are in losses.csv.
@@ -115,9 +116,14 @@ impl Run {
                 config.steps
             );
         }
-        let is_clipping = config.num_stddev.is_some();
-        if summary.ending == Ending::Finished && is_clipping && summary.clipped_fraction == 0.0 {
-            info!("{}", why_nothing_was_clipped(config, summary, &directory.join(LOSSES)));
+        if summary.ending == Ending::Finished {
+            if let Some(lost) = losses_that_are_lost(summary, config) {
+                warn!("{lost}");
+            }
+            let has_finite_end = summary.mean_last_unclipped_loss.is_some();
+            if has_finite_end && config.num_stddev.is_some() && summary.clipped_fraction == 0.0 {
+                info!("{}", why_nothing_was_clipped(config, summary, &directory.join(LOSSES)));
+            }
         }
         if summary.ending == Ending::Interrupted {
             if let Some(checkpoint) = &summary.final_checkpoint {
@@ -241,44 +247,4 @@ fn from_first(ranks: &dyn Communicator, found: Option<&Summary>) -> Result<Optio
 
 fn describe(dataset: &Dataset) -> String {
     format!("{} images with the CRC-32 {:08x}", dataset.records.len(), dataset.checksum())
-}
-
-/// Steps of a warm-up that is proposed.
-const WARM_UP: u64 = 20;
-
-/// What became of a run that diverged, and what may help.
-fn diverged(summary: &Summary, config: &Config, directory: &Path) -> Failure {
-    let first = summary.steps.saturating_sub(LOST_STEPS.into());
-    let clipping = match config.num_stddev {
-        Some(0.0) => String::new(),
-        Some(_) if first > 1 && config.warm_up > 0 && u64::from(config.warm_up) >= first => {
-            ", or with a shorter --warm-up, in which nothing is clipped".to_owned()
-        }
-        Some(n) if summary.clipped_fraction > 0.0 || config.warm_up > 0 => {
-            format!(", or with a --num-stddev below {n}")
-        }
-        Some(n) => {
-            // Nothing is clipped in a warm-up.
-            let warm_up = if first > WARM_UP {
-                format!(", or --warm-up {WARM_UP} instead of these")
-            } else {
-                String::new()
-            };
-            format!(
-                ", or with clipping that sets in, as it never did: by a --num-stddev below {n}, or a lower --mu1-start \
-                 and --mu2-start{warm_up}"
-            )
-        }
-        None => ", or with clipping (--num-stddev 3, or lower)".to_owned(),
-    };
-    let checkpoints = checkpoint::Directory::new(directory.join(CHECKPOINTS), config.keep);
-    let before = checkpoints.newest_before(first).map_or_else(String::new, |path| {
-        format!("; --init {} starts from the parameters before", shell_word(&path))
-    });
-    Failure::Diverged(format!(
-        "training diverged: no image had a finite loss from step {first} to step {}; begin a new run with a \
-         --learning-rate below {}{clipping}{before}",
-        summary.steps - 1,
-        config.learning_rate
-    ))
 }

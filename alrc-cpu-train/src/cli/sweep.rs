@@ -22,7 +22,7 @@ use crate::record::summary::Ending;
 ///
 /// Each run has a directory of its own below --out. The same command again skips what is finished and continues what
 /// was begun; several processes, such as the shards of a job array, may work on one directory. --list tells the cost and
-/// begins nothing.
+/// begins nothing. That a run diverges is a result: it is counted at the end, whenever it did, and the status is 0.
 ///
 /// Options given here hold for every run, in place of the grid's; what neither gives has its default. So --batch-size and
 /// --num-stddev, with one value, end what a grid varies; --batch-sizes and --num-stddevs vary it over other values.
@@ -126,7 +126,7 @@ impl Sweep {
         if let Some(repeats) = self.repeats {
             grid.repeats = repeats;
         }
-        let defaults = self.options.resolve(Config::default())?;
+        let defaults = self.options.merge(Config::default())?;
         grid.set(self.options.table()?);
         if !self.batch_sizes.is_empty() {
             for &batch_size in &self.batch_sizes {
@@ -142,12 +142,14 @@ impl Sweep {
             let values = self.num_stddevs.iter().filter_map(|value| Value::try_from(value).ok());
             grid.vary("num-stddev", values.collect());
         }
-        grid.runs(&defaults).map_err(|error| match (error, self.repeats) {
+        let runs = grid.runs(&defaults).map_err(|error| match (error, self.repeats) {
             (error @ GridError::Size(_), Some(repeats)) => {
                 Failure::Usage(format!("invalid value '{repeats}' for '--repeats': {error}"))
             }
             (error, _) => usage(&error),
-        })
+        })?;
+        runs.iter().try_for_each(|run| self.options.check_adapter(&run.config))?;
+        Ok(runs)
     }
 
     fn print_list(&self, runs: &[GridRun], directory: &Path) -> Result<(), Failure> {
@@ -197,14 +199,16 @@ fn print_outcomes(swept: &[Swept], directory: &Path) -> Result<(), Failure> {
             |run: &&Swept| matches!(&run.outcome, Outcome::Trained(summary) if summary.ending == ending);
         swept.iter().filter(is_ended).count()
     };
+    let diverged_before =
+        count(|outcome| matches!(outcome, Outcome::Skipped(summary) if summary.ending == Ending::Diverged));
     say!(
         "{}: {} finished here, {} interrupted, {} diverged, {} done before, {} in another process, {} not begun, \
          {} failed",
         counted(swept.len() as u64, "run", "runs"),
         ended(Ending::Finished),
         ended(Ending::Interrupted),
-        ended(Ending::Diverged),
-        count(|outcome| matches!(outcome, Outcome::Skipped(_))),
+        ended(Ending::Diverged) + diverged_before,
+        count(|outcome| matches!(outcome, Outcome::Skipped(_))) - diverged_before,
         count(|outcome| matches!(outcome, Outcome::Elsewhere)),
         count(|outcome| matches!(outcome, Outcome::NotBegun)),
         count(|outcome| matches!(outcome, Outcome::Failed(_))),

@@ -22,7 +22,7 @@ use serde::Deserialize;
 use thiserror::Error;
 use toml::{Table, Value};
 
-use crate::config::{Config, ConfigError, TableError, as_argument};
+use crate::config::{Config, ConfigError, ESTIMATES, TableError, as_argument, overrule};
 
 /// The published grids.
 pub const PUBLISHED: [(&str, &str); 4] = [
@@ -68,6 +68,9 @@ pub enum GridError {
          of `alrc-train sweep --help` shows a whole one"
     )]
     Nothing,
+    /// There are only headings.
+    #[error("its tables are empty; list values to try below [vary], such as `num-stddev = [2, \"off\"]`")]
+    EmptyTables,
     /// An option stands outside the tables.
     #[error(
         "the option '{0}' stands in no table; put it below [options], or with a list of values below [vary]"
@@ -76,6 +79,21 @@ pub enum GridError {
     /// An option has no value to try.
     #[error("vary: {0} has no value; list at least one")]
     Empty(String),
+    /// An option below `[vary]` has one value instead of a list.
+    #[error(
+        "vary: {name} needs a list of values: {name} = [{value}], or more of them; one value for all goes below [options]"
+    )]
+    NoList {
+        /// The option.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+    /// Starting parameters are those of one network.
+    #[error(
+        "vary: width cannot vary beside init: {0} holds parameters of one width; leave out the one or the other"
+    )]
+    WidthsOfInit(String),
     /// Seeds are not for the grid to vary.
     #[error("vary: seeds are counted by `repeats`, from the option `seed` on")]
     Seed,
@@ -118,6 +136,9 @@ impl Grid {
         if table.is_empty() {
             return Err(GridError::Nothing);
         }
+        if table.values().all(|part| part.as_table().is_some_and(Table::is_empty)) {
+            return Err(GridError::EmptyTables);
+        }
         if let Some(name) = table.keys().find(|name| !PARTS.contains(&name.as_str())) {
             let options = Config::every_option();
             if options.contains_key(name) {
@@ -126,6 +147,10 @@ impl Grid {
             let known = options.keys().map(String::as_str).chain(PARTS);
             return Err(TableError::unknown(name, known).into());
         }
+        let varied = table.get("vary").and_then(Value::as_table);
+        if let Some((name, value)) = varied.into_iter().flatten().find(|(_, value)| !value.is_array()) {
+            return Err(GridError::NoList { name: name.clone(), value: value.to_string() });
+        }
         // From the text, so that an error tells the line.
         Ok(toml::from_str(text)?)
     }
@@ -133,7 +158,7 @@ impl Grid {
     /// Gives every run the options of `table`, which then do not vary.
     pub fn set(&mut self, table: Table) {
         self.vary.retain(|name, _| !table.contains_key(name));
-        self.options.extend(table);
+        overrule(&mut self.options, table);
     }
 
     /// Varies an option over `values`.
@@ -150,6 +175,7 @@ impl Grid {
             return Err(GridError::Size(runs));
         }
         let base = defaults.with(&self.options)?;
+        base.check_start()?;
         let mut runs = Vec::new();
         let mut named = HashMap::new();
         for repeat in 0..self.repeats {
@@ -157,6 +183,15 @@ impl Grid {
                 let config = base.with(combination)?;
                 let config = Config { seed: config.seed.saturating_add(repeat), ..config };
                 config.validate()?;
+                if let Some(init) = &config.init
+                    && config.width != runs.first().map_or(config.width, |run: &GridRun| run.config.width)
+                {
+                    return Err(GridError::WidthsOfInit(init.display().to_string()));
+                }
+                // Among [options] estimates may stand for those runs that have no warm-up.
+                if ESTIMATES.iter().any(|&estimate| combination.contains_key(estimate)) {
+                    config.check_start()?;
+                }
                 let name = name(&config, combination.keys());
                 if let Some(first) = named.insert(name.clone(), combination) {
                     let [first, second] = [first, combination].map(arguments);

@@ -1,0 +1,146 @@
+//! Ctrl-C, and other requests to stop.
+#![cfg(unix)]
+
+#[path = "common/program.rs"]
+mod program;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use program::{assert_holds, directory, process};
+
+/// Waits until a run has done some steps.
+fn wait_for_steps(child: &mut Child, out: &Path, steps: usize) {
+    let rows = || fs::read_to_string(out.join("losses.csv")).map_or(0, |losses| losses.lines().count());
+    while rows() <= steps {
+        assert!(child.try_wait().unwrap().is_none(), "ended too early");
+        std::thread::yield_now();
+    }
+}
+
+fn send(signal: &str, child: &Child) {
+    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+}
+
+fn summary(out: &Path) -> serde_json::Value {
+    serde_json::from_slice(&fs::read(out.join("summary.json")).unwrap()).unwrap()
+}
+
+/// Ctrl-C: what has been trained is saved.
+#[test]
+fn an_interrupted_run_is_whole() {
+    let directory = directory();
+    let mut child = process(directory.path())
+        .args(["run", "--width", "4", "--out", "out"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let out = directory.path().join("out");
+    wait_for_steps(&mut child, &out, 1);
+    send("-INT", &child);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let summary = summary(&out);
+    assert_eq!(summary["ending"], "interrupted");
+    let rows = fs::read_to_string(out.join("losses.csv")).unwrap().lines().count() as u64 - 1;
+    assert_eq!(summary["steps"], rows);
+    let checkpoint = summary["final_checkpoint"].as_str().unwrap();
+    assert!(directory.path().join(checkpoint).exists());
+    let message = String::from_utf8(output.stderr).unwrap();
+    let mut rest = &*message;
+    for part in [
+        "stopping after this step; Ctrl-C again stops at once",
+        &*format!("saved in {checkpoint}"),
+        "to go on: alrc-train run --resume --out out",
+    ] {
+        let (_, after) =
+            rest.split_once(part).unwrap_or_else(|| panic!("no '{part}' in its place: {message}"));
+        rest = after;
+    }
+}
+
+/// While a long step is under way, a second Ctrl-C ends it, and says what that costs.
+#[test]
+fn a_second_ctrl_c_says_what_it_does() {
+    let directory = directory();
+    let mut child = process(directory.path())
+        .args(["run", "--width", "8", "--batch-size", "1024", "--threads", "1", "--out", "out"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for_steps(&mut child, &directory.path().join("out"), 1);
+    send("-INT", &child);
+    let mut messages = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(messages.any(|message| message.contains("stopping after this step")), "the first says nothing");
+    send("-INT", &child);
+    let rest: Vec<_> = messages.collect();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_holds(&rest.join("\n"), &["stopped at once", "since the last checkpoint is lost"]);
+    assert!(!directory.path().join("out/summary.json").exists());
+}
+
+/// A terminal that is closed: what has been trained is saved, unless the run is to outlive it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_closed_terminal_ends_a_run_unless_told_otherwise() {
+    let directory = directory();
+    let start = |shell: &str, out: &str| {
+        let mut child = Command::new("sh")
+            .current_dir(directory.path())
+            .args(["-c", &format!("{shell} exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_alrc-train")])
+            .args(["run", "--width", "4", "--steps", "400", "--out", out])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let out = directory.path().join(out);
+        wait_for_steps(&mut child, &out, 1);
+        send("-HUP", &child);
+        (child.wait().unwrap().code(), summary(&out))
+    };
+    let (status, told) = start("", "closed");
+    assert_eq!((status, &told["ending"]), (Some(75), &"interrupted".into()));
+    assert!(directory.path().join(told["final_checkpoint"].as_str().unwrap()).exists());
+    // As nohup does.
+    let (status, told) = start("trap '' HUP;", "outlives");
+    assert_eq!((status, &told["ending"]), (Some(0), &"finished".into()));
+}
+
+/// On a terminal, which shows Ctrl-C, nothing of the progress is left.
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_c_leaves_no_progress_bar() {
+    let directory = directory();
+    let program = env!("CARGO_BIN_EXE_alrc-train");
+    let command = format!("stty rows 24 cols 80; exec '{program}' run --width 4 --out out");
+    let script = Command::new("script")
+        .current_dir(directory.path())
+        .args(["-qefc", &command, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let Ok(mut script) = script else {
+        eprintln!("SKIPPED ctrl_c_leaves_no_progress_bar: no program `script`");
+        return;
+    };
+    let mut shown = Vec::new();
+    let mut output = script.stdout.take().unwrap();
+    let mut read = |shown: &mut Vec<u8>| {
+        let mut bytes = [0; 4096];
+        let len = output.read(&mut bytes).unwrap();
+        shown.extend_from_slice(&bytes[..len]);
+        len > 0
+    };
+    while !String::from_utf8_lossy(&shown).contains("images/s") {
+        assert!(read(&mut shown), "ended too early: {}", String::from_utf8_lossy(&shown));
+    }
+    script.stdin.as_mut().unwrap().write_all(b"\x03").unwrap();
+    while read(&mut shown) {}
+    assert_eq!(script.wait().unwrap().code(), Some(130));
+    let mut terminal = vt100::Parser::new(24, 80, 0);
+    terminal.process(&shown);
+    let screen = terminal.screen().contents();
+    assert_holds(&screen, &["stopping after this step", "to go on: alrc-train run --resume --out out"]);
+    assert!(!screen.contains("/100000") && !screen.contains("images/s"), "{screen}");
+}

@@ -220,7 +220,7 @@ fn a_sweep_tells_its_cost() {
 #[test]
 fn bad_grids_are_refused() {
     let directory = grid_directory();
-    let cases: [(&str, &[&str]); 20] = [
+    let cases: [(&str, &[&str]); 22] = [
         ("", &["bad.toml", "it is empty", "[vary]", "num-stddev = [2, \"off\"]", "sweep --help"]),
         ("# repeats = 2\n", &["it is empty"]),
         ("[options]\nlerning-rate = 1", &["'lerning-rate'", "did you mean 'learning-rate'"]),
@@ -236,7 +236,9 @@ fn bad_grids_are_refused() {
         ("[vary]\nbatch-size = 4", &["batch-size needs a list", "batch-size = [4]", "[options]"]),
         ("[vary]\nloss = \"squared\"", &["loss = [\"squared\"]"]),
         ("[options]\ninit = \"a\"\n[vary]\nwidth = [4, 6]", &["width cannot vary beside init: a"]),
+        ("[vary]\nbatch-sizes = 4", &["batch-sizes", "did you mean 'batch-size'"]),
         ("[vary]\nseed = [1]", &["repeats"]),
+        ("[vary]\nseed = 1", &["repeats"]),
         ("repeats = 0", &["0 runs"]),
         ("[vary]\ndata = [\"da_x\", \"da-x\"]", &["--data da_x", "--data da-x", "data-da-x_seed-0"]),
         ("[vary]\nnum-stddev = [2, 3, 2.0]", &["--num-stddev 2 and --num-stddev 2", "num-stddev-2_seed-0"]),

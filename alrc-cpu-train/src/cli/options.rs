@@ -114,7 +114,7 @@ impl Options {
         Ok(config)
     }
 
-    /// The same where the backend may be named elsewhere.
+    /// Like [`resolve`](Self::resolve), without the check of --adapter: a grid may choose the backend.
     pub(super) fn merge(&self, defaults: Config) -> Result<Config, Failure> {
         let config = defaults.with(&self.table()?).map_err(|error| Failure::Usage(error.to_string()))?;
         config.validate()?;
@@ -156,8 +156,6 @@ impl Options {
         let mut table = self.config.as_deref().map(read_table).transpose()?.unwrap_or_default();
         let own = Table::try_from(self).expect("numbers and a path that TOML can hold: others are refused");
         config::overrule(&mut table, own);
-        let given = Config::default().with(&table).map_err(|error| Failure::Usage(error.to_string()))?;
-        given.check_start()?;
         Ok(table)
     }
 }
@@ -211,7 +209,8 @@ fn read_table(path: &Path) -> Result<Table, Failure> {
     };
     let text = std::fs::read_to_string(path).map_err(|error| invalid(&error))?;
     let table = text.parse().map_err(|error| invalid(&error))?;
-    Config::default().with(&table).map_err(|error| invalid(&error))?;
+    let config = Config::default().with(&table).map_err(|error| invalid(&error))?;
+    config.check_start().map_err(|error| invalid(&error))?;
     Ok(table)
 }
 

@@ -139,8 +139,8 @@ impl Grid {
         if table.values().all(|part| part.as_table().is_some_and(Table::is_empty)) {
             return Err(GridError::EmptyTables);
         }
+        let options = Config::every_option();
         if let Some(name) = table.keys().find(|name| !PARTS.contains(&name.as_str())) {
-            let options = Config::every_option();
             if options.contains_key(name) {
                 return Err(GridError::Misplaced(name.clone()));
             }
@@ -148,8 +148,16 @@ impl Grid {
             return Err(TableError::unknown(name, known).into());
         }
         let varied = table.get("vary").and_then(Value::as_table);
-        if let Some((name, value)) = varied.into_iter().flatten().find(|(_, value)| !value.is_array()) {
-            return Err(GridError::NoList { name: name.clone(), value: value.to_string() });
+        for (name, value) in varied.into_iter().flatten() {
+            if name == "seed" {
+                return Err(GridError::Seed);
+            }
+            if !options.contains_key(name) {
+                return Err(TableError::unknown(name, options.keys().map(String::as_str)).into());
+            }
+            if !value.is_array() {
+                return Err(GridError::NoList { name: name.clone(), value: value.to_string() });
+            }
         }
         // From the text, so that an error tells the line.
         Ok(toml::from_str(text)?)
@@ -176,6 +184,7 @@ impl Grid {
         }
         let base = defaults.with(&self.options)?;
         base.check_start()?;
+        self.check_widths(&base)?;
         let mut runs = Vec::new();
         let mut named = HashMap::new();
         for repeat in 0..self.repeats {
@@ -183,15 +192,11 @@ impl Grid {
                 let config = base.with(combination)?;
                 let config = Config { seed: config.seed.saturating_add(repeat), ..config };
                 config.validate()?;
-                if let Some(init) = &config.init
-                    && config.width != runs.first().map_or(config.width, |run: &GridRun| run.config.width)
-                {
-                    return Err(GridError::WidthsOfInit(init.display().to_string()));
-                }
-                // Among [options] estimates may stand for those runs that have no warm-up.
                 if ESTIMATES.iter().any(|&estimate| combination.contains_key(estimate)) {
                     config.check_start()?;
                 }
+                // Among [options] they may stand for those runs that have no warm-up.
+                let config = config.without_idle_estimates();
                 let name = name(&config, combination.keys());
                 if let Some(first) = named.insert(name.clone(), combination) {
                     let [first, second] = [first, combination].map(arguments);
@@ -203,13 +208,20 @@ impl Grid {
         Ok(runs)
     }
 
+    /// An error where one network's parameters would be those of networks of several widths.
+    fn check_widths(&self, base: &Config) -> Result<(), GridError> {
+        let varied = self.vary.get("init").and_then(|values| values.first()).map(as_argument);
+        let init = varied.or_else(|| base.init.as_ref().map(|init| init.display().to_string()));
+        match (init, self.vary.get("width")) {
+            (Some(init), Some(widths)) if widths.len() > 1 => Err(GridError::WidthsOfInit(init)),
+            _ => Ok(()),
+        }
+    }
+
     /// Every combination of the values that vary, the last option fastest.
     fn combinations(&self) -> Result<Vec<Table>, GridError> {
         let mut combinations = vec![Table::new()];
         for (name, values) in &self.vary {
-            if name == "seed" {
-                return Err(GridError::Seed);
-            }
             if values.is_empty() {
                 return Err(GridError::Empty(name.clone()));
             }

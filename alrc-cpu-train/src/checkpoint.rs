@@ -141,10 +141,15 @@ pub enum CheckpointError {
 }
 
 /// Reads starting parameters into `parameters`: f32 or f64 tensors under their own names or with the prefix `init.`;
-/// other tensors are ignored.
+/// other tensors are ignored, but for the checksum of a checkpoint.
 pub fn read_parameters(path: &Path, layout: &Layout, parameters: &mut [f32]) -> Result<(), CheckpointError> {
     let bytes = read_bytes(path)?;
     let file = deserialize(path, &bytes)?;
+    if file.tensor(CHECKSUM).is_ok() && !is_sealed(&bytes) {
+        let problem =
+            format!("is damaged: its checksum is wrong; a file that was edited must not hold `{CHECKSUM}`");
+        return Err(CheckpointError::Damaged { path: path.to_owned(), problem });
+    }
     let prefix = if file.names().iter().any(|name| name.starts_with("init.")) { "init." } else { "" };
     check_width(path, &file, prefix, layout)?;
     read_arena(path, &file, prefix, layout, parameters)
@@ -210,6 +215,12 @@ pub fn seal(bytes: &mut [u8]) {
     }
 }
 
+/// Whether the last bytes are the checksum of those before.
+fn is_sealed(bytes: &[u8]) -> bool {
+    let parts = bytes.split_last_chunk::<CHECKSUM_LEN>();
+    parts.is_some_and(|(content, checksum)| Sha256::digest(content)[..] == *checksum)
+}
+
 /// Brings `trainer`, whose configuration must determine the same results, into the state of a checkpoint; returns the
 /// counters. After an error the trainer holds parts of the state.
 pub fn restore(path: &Path, trainer: &mut Trainer) -> Result<Counters, CheckpointError> {
@@ -219,8 +230,7 @@ pub fn restore(path: &Path, trainer: &mut Trainer) -> Result<Counters, Checkpoin
 /// The same with the content of a file that was read from `path`.
 pub fn restore_bytes(bytes: &[u8], path: &Path, trainer: &mut Trainer) -> Result<Counters, CheckpointError> {
     let damaged = |problem: String| CheckpointError::Damaged { path: path.to_owned(), problem };
-    let parts = bytes.split_last_chunk::<CHECKSUM_LEN>();
-    if parts.is_none_or(|(content, checksum)| Sha256::digest(content)[..] != *checksum) {
+    if !is_sealed(bytes) {
         return Err(damaged("is damaged, or no checkpoint: its checksum is wrong".to_owned()));
     }
     let file = deserialize(path, bytes)?;

@@ -16,7 +16,10 @@ use signal_hook::low_level::exit;
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Exit status after Ctrl-C, as shells report it.
-pub const INTERRUPTED: u8 = 128 + SIGINT as u8;
+const INTERRUPTED: u8 = 128 + SIGINT as u8;
+
+/// Exit status after a termination signal, EX_TEMPFAIL: run the same command again.
+const TERMINATED: u8 = 75;
 
 /// Which Ctrl-C has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,14 +56,15 @@ impl Stop {
             loop {
                 let signal = came.swap(0, Ordering::Relaxed);
                 if signal == SIGINT as usize {
+                    // Where nobody reads what is told, telling may take for ever: the next one then needs no thread.
+                    at_once.store(true, Ordering::Relaxed);
                     if is_interrupted {
-                        // Where nothing can be printed any more, a third one needs no thread.
-                        at_once.store(true, Ordering::Relaxed);
                         tell(Interrupt::Second);
                         exit(INTERRUPTED.into());
                     }
-                    is_interrupted = true;
                     tell(Interrupt::First);
+                    at_once.store(false, Ordering::Relaxed);
+                    is_interrupted = true;
                 }
                 asked.ask(signal as u8);
                 thread::sleep(LOOK);
@@ -86,8 +90,8 @@ impl Stop {
         self.signal.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether the system, rather than the user, asked: it will start the program again.
-    pub fn is_termination(&self) -> bool {
-        self.signal.load(Ordering::Relaxed) == SIGTERM as usize
+    /// The exit status that tells who asked: the user, or the system, which may start the program again.
+    pub fn status(&self) -> u8 {
+        if i32::from(self.signal()) == SIGTERM { TERMINATED } else { INTERRUPTED }
     }
 }

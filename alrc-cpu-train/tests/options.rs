@@ -5,7 +5,7 @@ mod program;
 
 use std::fs;
 
-use program::{alrc_train, assert_refused, directory, run};
+use program::{QUICK, alrc_train, assert_holds, assert_refused, directory, run};
 
 #[test]
 fn configuration_files_and_options_merge() {
@@ -83,7 +83,7 @@ fn estimates_beside_a_warm_up_are_refused() {
         (&["run", "--warm-up", "20", "--mu2-start", "900"], &["'900' for '--mu2-start'", "--warm-up 20"]),
         (&["compare", "--warm-up", "20", "--mu1-start", "5", "--mu2-start", "30"], &both),
         (&["replay", "log", "--warm-up", "20", "--mu1-start", "5", "--mu2-start", "30"], &both),
-        (&["run", "--config", "both.toml"], &both),
+        (&["run", "--config", "both.toml"], &[&both[..], &["both.toml"]].concat()),
         (&["sweep", "grid.toml"], &["'1000' for '--mu2-start'", "--warm-up 20", "grid.toml"]),
         (&["sweep", "vary.toml"], &[&both[..], &["vary.toml"]].concat()),
     ];
@@ -105,9 +105,41 @@ fn a_warm_up_overrules_estimates_given_elsewhere() {
     let again = ["run", "--config", "warm/config.toml", "--out", "again"];
     alrc_train(directory.path(), &again).assert().success();
     assert_eq!(config("again"), config("warm"));
+}
+
+/// The other way round, also where the estimates are those that hold by default.
+#[test]
+fn estimates_overrule_a_warm_up_given_elsewhere() {
+    let directory = directory();
+    fs::write(directory.path().join("warm.toml"), "warm-up = 20\n").unwrap();
+    fs::write(directory.path().join("grid.toml"), "[options]\nwarm-up = 20\n[vary]\ndecay = [0.9]\n")
+        .unwrap();
+    let estimates = ["--mu1-start", "25", "--mu2-start", "900"];
+    let command = [&["--config", "warm.toml", "--out", "run"], &estimates[..]].concat();
+    run(directory.path(), &command).assert().success();
+    let command = [&["sweep", "grid.toml", "--out", "sweep"], &QUICK[..], &estimates].concat();
+    alrc_train(directory.path(), &command).assert().success();
+    for out in ["run", "sweep/decay-0.9_seed-0"] {
+        let path = directory.path().join(out).join("config.toml");
+        assert_holds(&fs::read_to_string(path).unwrap(), &["warm-up = 0\n", "mu1-start = 25.0\n"]);
+    }
+}
+
+/// Estimates for those runs of a grid that have no warm-up; the others can be repeated by the file that they leave.
+#[test]
+fn estimates_may_stand_beside_a_warm_up_that_varies() {
+    let directory = directory();
     let grid = "[options]\nmu1-start = 5\nmu2-start = 30\n[vary]\nwarm-up = [0, 3]\n";
     fs::write(directory.path().join("grid.toml"), grid).unwrap();
-    alrc_train(directory.path(), &["sweep", "grid.toml", "--list"]).assert().success();
+    let sweep = [&["sweep", "grid.toml", "--out", "sweep"], &QUICK[..]].concat();
+    alrc_train(directory.path(), &sweep).assert().success();
+    for (warm_up, mu1) in [("0", "5.0"), ("3", "25.0")] {
+        let path = format!("sweep/warm-up-{warm_up}_seed-0/config.toml");
+        let config = fs::read_to_string(directory.path().join(&path)).unwrap();
+        assert_holds(&config, &[&format!("warm-up = {warm_up}\n"), &format!("mu1-start = {mu1}\n")]);
+        let again = ["run", "--config", &path, "--out", warm_up];
+        alrc_train(directory.path(), &again).assert().success();
+    }
 }
 
 #[test]
@@ -125,5 +157,8 @@ fn an_adapter_without_its_backend_is_refused() {
         let command = alrc_train(directory.path(), &[command, &["--adapter", "H100"]].concat());
         assert_refused(command, directory.path(), &["'H100' for '--adapter'", "--backend wgpu"]);
     }
-    alrc_train(directory.path(), &["sweep", "gpu.toml", "--adapter", "H100", "--list"]).assert().success();
+    fs::write(directory.path().join("both.toml"), "[vary]\nbackend = [\"cpu\", \"wgpu\"]\n").unwrap();
+    for grid in ["gpu.toml", "both.toml"] {
+        alrc_train(directory.path(), &["sweep", grid, "--adapter", "H100", "--list"]).assert().success();
+    }
 }

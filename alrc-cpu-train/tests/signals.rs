@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use program::{assert_holds, directory, process};
 
@@ -22,6 +23,18 @@ fn wait_for_steps(child: &mut Child, out: &Path, steps: usize) {
 
 fn send(signal: &str, child: &Child) {
     assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+}
+
+/// Whether the tests were started by `nohup` or the like: what they start then ignores a closed terminal, too.
+#[cfg(target_os = "linux")]
+fn hangup_is_ignored(test: &str) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    let is_ignored = u128::from_str_radix(mask.trim(), 16).unwrap() & 1 == 1;
+    if is_ignored {
+        eprintln!("SKIPPED {test}: SIGHUP is ignored here");
+    }
+    is_ignored
 }
 
 fn summary(out: &Path) -> serde_json::Value {
@@ -74,6 +87,8 @@ fn a_second_ctrl_c_says_what_it_does() {
     send("-INT", &child);
     let mut messages = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(messages.any(|message| message.contains("stopping after this step")), "the first says nothing");
+    // What comes while it is being told ends the process without a word.
+    std::thread::sleep(Duration::from_millis(200));
     send("-INT", &child);
     let rest: Vec<_> = messages.collect();
     assert_eq!(child.wait().unwrap().code(), Some(130));
@@ -81,30 +96,92 @@ fn a_second_ctrl_c_says_what_it_does() {
     assert!(!directory.path().join("out/summary.json").exists());
 }
 
-/// A terminal that is closed: what has been trained is saved, unless the run is to outlive it.
+/// Where nobody reads messages, so that to tell the first Ctrl-C takes for ever, the second one still ends a run.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_closed_terminal_ends_a_run_unless_told_otherwise() {
+fn a_second_ctrl_c_needs_no_reader() {
     let directory = directory();
-    let start = |shell: &str, out: &str| {
-        let mut child = Command::new("sh")
+    let (_reader, mut messages) = std::io::pipe().unwrap();
+    // As much as a pipe holds.
+    messages.write_all(&[b'\n'; 1 << 16]).unwrap();
+    let mut child = process(directory.path())
+        .args(["run", "--width", "4", "--out", "out"])
+        .stderr(messages)
+        .spawn()
+        .unwrap();
+    wait_for_steps(&mut child, &directory.path().join("out"), 1);
+    send("-INT", &child);
+    // Signals that come together are one.
+    while child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(200));
+        send("-INT", &child);
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+/// A terminal that is closed: what has been trained is saved, whatever can no longer be printed.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_closed_terminal_ends_training() {
+    if hangup_is_ignored("a_closed_terminal_ends_training") {
+        return;
+    }
+    for command in ["run", "compare", "run >printed", "compare >printed"] {
+        let directory = directory();
+        let program = env!("CARGO_BIN_EXE_alrc-train");
+        // The shell, which is told that its terminal was closed, hands that on, outlives it and tells the status.
+        let shell = format!(
+            "trap 'kill -HUP $run' HUP; '{program}' {command} --width 4 --out out & run=$!; wait $run; wait $run; \
+             echo $? >unfinished; mv unfinished status"
+        );
+        let script = Command::new("script")
             .current_dir(directory.path())
-            .args(["-c", &format!("{shell} exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_alrc-train")])
-            .args(["run", "--width", "4", "--steps", "400", "--out", out])
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let out = directory.path().join(out);
-        wait_for_steps(&mut child, &out, 1);
-        send("-HUP", &child);
-        (child.wait().unwrap().code(), summary(&out))
-    };
-    let (status, told) = start("", "closed");
-    assert_eq!((status, &told["ending"]), (Some(75), &"interrupted".into()));
-    assert!(directory.path().join(told["final_checkpoint"].as_str().unwrap()).exists());
+            .args(["-qc", &shell, "/dev/null"])
+            .env("SHELL", "/bin/sh")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn();
+        let Ok(mut script) = script else {
+            eprintln!("SKIPPED a_closed_terminal_ends_training: no program `script`");
+            return;
+        };
+        let out = directory.path().join("out");
+        let run = if command.starts_with("run") { out.clone() } else { out.join("seed-0-clipped-at-2") };
+        wait_for_steps(&mut script, &run, 1);
+        script.kill().unwrap();
+        script.wait().unwrap();
+        let status = directory.path().join("status");
+        let start = Instant::now();
+        while !status.exists() {
+            assert!(start.elapsed() < Duration::from_secs(60), "{command} goes on");
+            std::thread::yield_now();
+        }
+        assert_eq!(fs::read_to_string(status).unwrap().trim(), "75", "{command}");
+        assert_eq!(summary(&run)["ending"], "interrupted");
+        assert!(fs::read_dir(run.join("checkpoints")).unwrap().count() > 0);
+    }
+}
+
+/// A run that is to outlive its terminal does.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_closed_terminal_does_not_end_a_run_that_ignores_it() {
+    let directory = directory();
     // As nohup does.
-    let (status, told) = start("trap '' HUP;", "outlives");
-    assert_eq!((status, &told["ending"]), (Some(0), &"finished".into()));
+    let mut child = Command::new("sh")
+        .current_dir(directory.path())
+        .args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_alrc-train")])
+        .args(["run", "--width", "4", "--batch-size", "1", "--steps", "2000", "--out", "out"])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let out = directory.path().join("out");
+    wait_for_steps(&mut child, &out, 1);
+    send("-HUP", &child);
+    let rows = fs::read_to_string(out.join("losses.csv")).unwrap().lines().count();
+    assert!(rows < 2000, "over before the signal came");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(summary(&out)["ending"], "finished");
 }
 
 /// On a terminal, which shows Ctrl-C, nothing of the progress is left.

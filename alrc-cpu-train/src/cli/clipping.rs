@@ -2,18 +2,13 @@
 
 use std::path::Path;
 
-use super::divergence::remedy;
 use super::shell::shell_word;
 use crate::config::Config;
-use crate::record::summary::Summary;
 
-/// Why no loss of a run with these options, of which this came, was clipped, and what to change; `losses` is its
+/// Why no loss of a run with these options, whose losses stayed finite, was clipped, and what to change; `losses` is its
 /// `losses.csv`.
-pub(super) fn why_nothing_was_clipped(options: &Config, summary: &Summary, losses: &Path) -> String {
+pub(super) fn why_nothing_was_clipped(options: &Config, losses: &Path) -> String {
     let Config { decay, steps, warm_up, .. } = options;
-    if summary.mean_last_unclipped_loss.is_none() {
-        return format!("training diverged: the last losses are not finite; {}", remedy(summary, options));
-    }
     let n = options.num_stddev.unwrap_or_default();
     if u64::from(*warm_up) >= *steps {
         return format!("nothing is clipped during the warm-up (--warm-up {warm_up}); give more --steps");

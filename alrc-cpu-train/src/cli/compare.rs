@@ -8,6 +8,7 @@ use clap::Args;
 use tracing::{info, warn};
 
 use super::clipping::why_nothing_was_clipped;
+use super::divergence::lost_end;
 use super::options::{Options, Output, whole};
 use super::shell::shell_word;
 use super::{Failure, stop_on_signal, stopped};
@@ -15,14 +16,14 @@ use crate::config::Config;
 use crate::experiment::compare::{self, Compared, Comparison, PERMITTED_SEEDS};
 use crate::loss::Loss;
 use crate::record::files::{COMPARISON, LOSSES};
-use crate::record::summary::{Ending, Summary};
+use crate::record::summary::Summary;
 
 /// Train one setting with and without clipping, side by side, and draw both: the two-minute demonstration.
 ///
 /// Both runs of a pair have the same seed and data. The defaults (quartic errors, Adam at a learning rate of
 /// 0.002, one image a step, clipping at 2 standard deviations with decay 0.99) take about two minutes on two
-/// processors. Ctrl-C ends it cleanly; --resume then goes on as if nothing had happened. That a run diverges is a result:
-/// it is told below the table, and the status is 0.
+/// processors. Ctrl-C ends it cleanly; --resume then goes on as if nothing had happened. That a run diverges is a
+/// result: it is told below the table, and the status is 0.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   alrc-train compare
@@ -53,19 +54,25 @@ impl Compare {
             let origin = self.resume.then(|| directory.join(COMPARISON));
             self.options.tell_origin_of_data(error, origin)
         })?;
-        if self.output.json {
-            say!("{}", serde_json::to_string_pretty(&runs)?)?;
-        } else if !runs.is_empty() {
-            say!("{}", compare::table(&runs))?;
-            tell_diverged(&runs)?;
-            say!("curves: {}", directory.join("curves.png").display())?;
-        }
+        let printed = self.print(&runs, &directory);
         if stop.is_asked() {
             info!("to go on: alrc-train compare --resume --out {}", shell_word(&directory));
-            return Ok(stopped(&stop));
+            return Ok(stopped(&stop, printed));
         }
+        printed?;
         warn_if_nothing_clipped(&runs, &comparison.options, &directory);
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn print(&self, runs: &[Compared], directory: &Path) -> Result<(), Failure> {
+        if self.output.json {
+            say!("{}", serde_json::to_string_pretty(runs)?)?;
+        } else if !runs.is_empty() {
+            say!("{}", compare::table(runs))?;
+            print_diverged(runs)?;
+            say!("curves: {}", directory.join("curves.png").display())?;
+        }
+        Ok(())
     }
 
     /// What is to be compared: as the command line says, else as in the comparison that is resumed, else by default.
@@ -89,16 +96,11 @@ impl Compare {
     }
 }
 
-/// Tells how many runs have diverged, with clipping and without, if any has; also those that were at their end too early
-/// to be stopped for it.
-fn tell_diverged(runs: &[Compared]) -> Result<(), Failure> {
-    let has_diverged = |run: &&Compared| {
-        let Summary { ending, steps, mean_last_unclipped_loss, .. } = &run.summary;
-        *ending == Ending::Diverged || (*steps > 0 && mean_last_unclipped_loss.is_none())
-    };
+/// Prints how many runs have diverged, with clipping and without, if any has.
+fn print_diverged(runs: &[Compared]) -> Result<(), Failure> {
     let count = |is_clipped: bool| {
         let of_kind = || runs.iter().filter(|run| run.num_stddev.is_some() == is_clipped);
-        (of_kind().filter(has_diverged).count(), of_kind().count())
+        (of_kind().filter(|run| run.summary.has_diverged()).count(), of_kind().count())
     };
     let [(unclipped, of_unclipped), (clipped, of_clipped)] = [false, true].map(count);
     if unclipped + clipped == 0 {
@@ -113,13 +115,16 @@ fn warn_if_nothing_clipped(runs: &[Compared], options: &Config, directory: &Path
     if clipped().any(|summary| summary.clipped_fraction > 0.0) {
         return;
     }
-    let has_finite_end = |summary: &&Summary| summary.mean_last_unclipped_loss.is_some();
-    let Some(summary) = clipped().find(has_finite_end).or_else(|| clipped().next()) else { return };
-    let losses = directory.join(format!("seed-{}-unclipped", options.seed)).join(LOSSES);
-    warn!(
-        "no loss was clipped, so that both runs of each pair are the same: {}",
-        why_nothing_was_clipped(options, summary, &losses)
-    );
+    let has_finite_end = |summary: &Summary| summary.mean_last_unclipped_loss.is_some();
+    let why = if clipped().any(has_finite_end) {
+        let losses = directory.join(format!("seed-{}-unclipped", options.seed)).join(LOSSES);
+        why_nothing_was_clipped(options, &losses)
+    } else if let Some(summary) = clipped().next() {
+        lost_end(summary, options)
+    } else {
+        return;
+    };
+    warn!("no loss was clipped, so that both runs of each pair are the same: {why}");
 }
 
 /// The setting of the demonstration.

@@ -9,6 +9,7 @@ use super::{Failure, counted};
 use crate::checkpoint;
 use crate::config::Config;
 use crate::experiment::run::LOST_STEPS;
+use crate::optim::OptimizerKind;
 use crate::record::files::CHECKPOINTS;
 use crate::record::summary::Summary;
 
@@ -18,15 +19,19 @@ fn is_lost_from_the_start(summary: &Summary, config: &Config) -> bool {
 }
 
 /// What helps where the losses at the end are not finite.
-pub(super) fn remedy(summary: &Summary, config: &Config) -> String {
+fn remedy(summary: &Summary, config: &Config) -> String {
     match &config.init {
         Some(init) if is_lost_from_the_start(summary, config) => format!(
-            "not even the first loss was, which the parameters of --init {} gave as they are: they are too large; begin a \
-             new run from others",
+            "not even the first loss was finite: the parameters of --init {} are too large; begin a new run from others",
             shell_word(init)
         ),
         _ => format!("begin a new run with a --learning-rate below {}", config.learning_rate),
     }
+}
+
+/// What became of a run that came to its last step, where the losses before it are not finite.
+pub(super) fn lost_end(summary: &Summary, config: &Config) -> String {
+    format!("training diverged: the last losses are not finite; {}", remedy(summary, config))
 }
 
 /// What a run that came to its last step has lost; nothing if every loss was finite.
@@ -36,10 +41,7 @@ pub(super) fn losses_that_are_lost(summary: &Summary, config: &Config) -> Option
         return None;
     }
     if summary.mean_last_unclipped_loss.is_none() {
-        return Some(format!(
-            "training diverged: the last losses are not finite; {}",
-            remedy(summary, config)
-        ));
+        return Some(lost_end(summary, config));
     }
     let images = summary.steps * summary.batch_size as u64;
     let are = if lost == 1 { "has" } else { "have" };
@@ -63,7 +65,10 @@ pub(super) fn diverged(summary: &Summary, config: &Config, directory: &Path) -> 
     if is_lost_from_the_start(summary, config) {
         return Failure::Diverged(format!("{lost}; {}", remedy(summary, config)));
     }
+    // Adam's first step is as long however small clipping makes the gradient.
+    let is_lost_by_first_step = first <= 1 && config.optimizer == OptimizerKind::Adam;
     let clipping = match config.num_stddev {
+        _ if is_lost_by_first_step => String::new(),
         Some(0.0) => String::new(),
         Some(_) if first > 1 && config.warm_up > 0 && u64::from(config.warm_up) >= first => {
             ", or with a shorter --warm-up, in which nothing is clipped".to_owned()
@@ -90,4 +95,37 @@ pub(super) fn diverged(summary: &Summary, config: &Config, directory: &Path) -> 
         format!("; --init {} starts from the parameters before", shell_word(&path))
     });
     Failure::Diverged(format!("{lost}; {}{clipping}{before}", remedy(summary, config)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::summary::Ending;
+
+    /// Losses that were lost on the way to a finite end are told, too.
+    #[test]
+    fn lost_losses_are_counted() {
+        let config = Config::default();
+        let told = |lost: u64| {
+            let summary = Summary {
+                ending: Ending::Finished,
+                steps: 1_000,
+                batch_size: 16,
+                images_crc32: None,
+                images_per_second: None,
+                wall_seconds: 1.0,
+                peak_rss_bytes: None,
+                clipped_fraction: 0.0,
+                non_finite_images: lost,
+                scale_histogram: Vec::new(),
+                mean_last_unclipped_loss: Some(2.0),
+                final_checkpoint: None,
+            };
+            losses_that_are_lost(&summary, &config)
+        };
+        assert_eq!(told(0), None);
+        let advice = "of 16,000 in all; a lower --learning-rate may help";
+        assert_eq!(told(1), Some(format!("1 image has no finite loss, {advice}")));
+        assert_eq!(told(2_000), Some(format!("2,000 images have no finite loss, {advice}")));
+    }
 }

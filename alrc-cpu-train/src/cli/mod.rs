@@ -22,6 +22,7 @@ mod run;
 mod shell;
 mod sweep;
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -43,7 +44,7 @@ use crate::data::verify::VerifyError;
 use crate::experiment::run::RunError;
 use crate::record::progress::Messages;
 use crate::report::ReportError;
-use crate::signal::{INTERRUPTED, Interrupt, Stop};
+use crate::signal::{Interrupt, Stop};
 
 /// Trains the CIFAR-10 supersampling network with adaptive learning rate clipping.
 #[derive(Debug, Parser)]
@@ -128,9 +129,6 @@ impl Failure {
     }
 }
 
-/// Exit status after a termination signal, EX_TEMPFAIL: run the same command again.
-const TERMINATED: u8 = 75;
-
 /// The definition of the arguments, with the defaults that come from configurations in its help.
 fn command() -> clap::Command {
     let defaults = Config::default();
@@ -179,11 +177,15 @@ pub fn main() -> ExitCode {
     result.unwrap_or_else(|failure| match failure {
         Failure::OfRank { failure, communicator } => ranks::end(&failure, &*communicator),
         failure => {
-            // Of a terminal that was closed nobody reads it.
-            _ = writeln!(io::stderr(), "error: {failure}");
+            tell_error(&failure);
             ExitCode::from(failure.status())
         }
     })
+}
+
+/// Writes an error to standard error, where that can still be written to: a terminal may have been closed.
+fn tell_error(error: &dyn Display) {
+    _ = writeln!(io::stderr(), "error: {error}");
 }
 
 /// Writes results to standard output. A reader who has gone, `head` for example, wants no more of them and is no reason
@@ -213,7 +215,11 @@ fn stop_on_signal(tells: bool) -> Result<Stop, Failure> {
     Stop::on_signal(tell).map_err(Failure::Signals)
 }
 
-/// The status of a command that was stopped.
-fn stopped(stop: &Stop) -> ExitCode {
-    ExitCode::from(if stop.is_termination() { TERMINATED } else { INTERRUPTED })
+/// The status of a command that was stopped. It has saved its work, whether or not it could still print what came of it:
+/// a terminal that was closed takes nothing more.
+fn stopped(stop: &Stop, printed: Result<(), Failure>) -> ExitCode {
+    if let Err(failure) = printed {
+        warn!("{failure}");
+    }
+    ExitCode::from(stop.status())
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use super::Failure;
+use super::{Failure, tell_error};
 use crate::comm::{Communicator, Transport, agreement};
 
 /// How long a rank keeps what is wrong with its arguments to itself, to tell it together with the others.
@@ -47,7 +47,7 @@ pub(super) fn refuse(error: &clap::Error) -> Option<ExitCode> {
 fn tell_unless_ended(message: String) {
     thread::spawn(move || {
         thread::sleep(WAIT);
-        eprintln!("error: {message}\nStill waiting for the other ranks, to end together with them.");
+        tell_error(&format!("{message}\nStill waiting for the other ranks, to end together with them."));
     });
 }
 
@@ -67,12 +67,12 @@ pub(super) fn end(failure: &Failure, communicator: &dyn Communicator) -> ExitCod
         // Every rank has this one.
         Failure::Agreed(_) | Failure::Diverged(_) => {
             if rank == 0 {
-                eprintln!("error: {failure}");
+                tell_error(failure);
             }
             communicator.leave();
         }
         _ => {
-            eprintln!("error: rank {rank}: {failure}");
+            tell_error(&format!("rank {rank}: {failure}"));
             communicator.abort(failure.status());
         }
     }

@@ -85,12 +85,11 @@ impl Run {
     ) -> Result<ExitCode, Failure> {
         let directory = self.output.directory("run");
         let (summary, config) = self.train(communicator, &directory, stop)?;
-        if communicator.rank() == 0 {
-            self.print(&summary, &config, &directory)?;
-        }
+        let is_first = communicator.rank() == 0;
+        let printed = if is_first { self.print(&summary, &config, &directory) } else { Ok(()) };
         match summary.ending {
-            Ending::Finished => Ok(ExitCode::SUCCESS),
-            Ending::Interrupted => Ok(stopped(stop)),
+            Ending::Finished => printed.map(|()| ExitCode::SUCCESS),
+            Ending::Interrupted => Ok(stopped(stop, printed)),
             Ending::Diverged => Err(diverged(&summary, &config, &directory)),
         }
     }
@@ -122,7 +121,7 @@ impl Run {
             }
             let has_finite_end = summary.mean_last_unclipped_loss.is_some();
             if has_finite_end && config.num_stddev.is_some() && summary.clipped_fraction == 0.0 {
-                info!("{}", why_nothing_was_clipped(config, summary, &directory.join(LOSSES)));
+                info!("{}", why_nothing_was_clipped(config, &directory.join(LOSSES)));
             }
         }
         if summary.ending == Ending::Interrupted {

@@ -11,6 +11,7 @@ use tracing::info;
 
 use super::options::{Options, directory, whole};
 use super::{Failure, counted, stop_on_signal, stopped};
+use crate::backend::BackendKind;
 use crate::config::{Config, ConfigError, NumStddev, permitted};
 use crate::experiment::grid::{Grid, GridError, GridRun, PUBLISHED};
 use crate::experiment::plan::Plan;
@@ -97,16 +98,21 @@ impl Sweep {
         // A published grid names no data.
         let origin = Some(PathBuf::from(&self.grid));
         let swept = swept.map_err(|error| self.options.tell_origin_of_data(error, origin))?;
-        if self.json {
-            say!("{}", serde_json::to_string_pretty(&swept)?)?;
-        } else {
-            print_outcomes(&swept, &directory)?;
-        }
+        let printed = self.print(&swept, &directory);
         if stop.is_asked() {
             info!("to go on, give the same command again");
-            return Ok(stopped(&stop));
+            return Ok(stopped(&stop, printed));
         }
+        printed?;
         check_outcomes(&swept)
+    }
+
+    fn print(&self, swept: &[Swept], directory: &Path) -> Result<(), Failure> {
+        if self.json {
+            say!("{}", serde_json::to_string_pretty(swept)?)
+        } else {
+            print_outcomes(swept, directory)
+        }
     }
 
     /// The runs of the grid, with what the command line changes.
@@ -148,7 +154,11 @@ impl Sweep {
             }
             (error, _) => usage(&error),
         })?;
-        runs.iter().try_for_each(|run| self.options.check_adapter(&run.config))?;
+        // An adapter is for those runs that use one.
+        let uses_adapter = |run: &&GridRun| run.config.backend != BackendKind::Cpu;
+        if let Some(run) = runs.iter().find(uses_adapter).or(runs.first()) {
+            self.options.check_adapter(&run.config)?;
+        }
         Ok(runs)
     }
 
@@ -194,21 +204,23 @@ fn check_outcomes(swept: &[Swept]) -> Result<ExitCode, Failure> {
 
 fn print_outcomes(swept: &[Swept], directory: &Path) -> Result<(), Failure> {
     let count = |is: fn(&Outcome) -> bool| swept.iter().filter(|run| is(&run.outcome)).count();
-    let ended = |ending: Ending| {
-        let is_ended =
-            |run: &&Swept| matches!(&run.outcome, Outcome::Trained(summary) if summary.ending == ending);
-        swept.iter().filter(is_ended).count()
+    let has_diverged = |outcome: &Outcome| match outcome {
+        Outcome::Trained(summary) | Outcome::Skipped(summary) => summary.has_diverged(),
+        _ => false,
     };
-    let diverged_before =
-        count(|outcome| matches!(outcome, Outcome::Skipped(summary) if summary.ending == Ending::Diverged));
+    let others = |is: fn(&Outcome) -> bool| {
+        swept.iter().map(|run| &run.outcome).filter(|outcome| !has_diverged(outcome) && is(outcome)).count()
+    };
     say!(
         "{}: {} finished here, {} interrupted, {} diverged, {} done before, {} in another process, {} not begun, \
          {} failed",
         counted(swept.len() as u64, "run", "runs"),
-        ended(Ending::Finished),
-        ended(Ending::Interrupted),
-        ended(Ending::Diverged) + diverged_before,
-        count(|outcome| matches!(outcome, Outcome::Skipped(_))) - diverged_before,
+        others(|outcome| matches!(outcome, Outcome::Trained(summary) if summary.ending == Ending::Finished)),
+        others(
+            |outcome| matches!(outcome, Outcome::Trained(summary) if summary.ending == Ending::Interrupted)
+        ),
+        count(has_diverged),
+        others(|outcome| matches!(outcome, Outcome::Skipped(_))),
         count(|outcome| matches!(outcome, Outcome::Elsewhere)),
         count(|outcome| matches!(outcome, Outcome::NotBegun)),
         count(|outcome| matches!(outcome, Outcome::Failed(_))),

@@ -252,9 +252,9 @@ pub fn table(runs: &[Compared]) -> String {
         };
         let clipping = run.num_stddev.map_or("off".to_owned(), |n| format!("{n} standard deviations"));
         let ending = match run.summary.ending {
-            Ending::Finished => "",
             Ending::Interrupted => " (interrupted)",
-            Ending::Diverged => " (diverged)",
+            _ if run.summary.has_diverged() => " (diverged)",
+            _ => "",
         };
         table += &format!(
             "| {} | {clipping}{ending} | {} | {} | {} | {:.1} % | {} |\n",

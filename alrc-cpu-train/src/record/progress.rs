@@ -25,7 +25,12 @@ pub struct Messages;
 
 impl Write for Messages {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        BARS.suspend(|| io::stderr().write(bytes))
+        // To suspend bars is a panic where the terminal has been closed.
+        if io::stderr().is_terminal() {
+            BARS.suspend(|| io::stderr().write(bytes))
+        } else {
+            io::stderr().write(bytes)
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -109,6 +109,15 @@ impl Summary {
         }
     }
 
+    /// Whether its losses are not finite any more; also if it came to its last step before it could be stopped for that.
+    pub fn has_diverged(&self) -> bool {
+        match self.ending {
+            Ending::Diverged => true,
+            Ending::Finished => self.steps > 0 && self.mean_last_unclipped_loss.is_none(),
+            Ending::Interrupted => false,
+        }
+    }
+
     /// Takes the figures of speed from an earlier summary of the run, for want of steps since.
     pub fn take_speed(&mut self, former: &Self) {
         self.images_per_second = former.images_per_second;

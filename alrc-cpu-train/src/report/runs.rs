@@ -27,10 +27,10 @@ pub enum State {
 impl State {
     /// That of a run which is to have `steps` steps.
     fn of(summary: Option<&Summary>, steps: u64) -> Self {
-        match summary.filter(|summary| summary.is_final(steps)).map(|summary| summary.ending) {
-            Some(Ending::Finished) => Self::Finished,
-            Some(Ending::Diverged) => Self::Diverged,
-            Some(Ending::Interrupted) | None => Self::Unfinished,
+        match summary.filter(|summary| summary.is_final(steps)) {
+            Some(summary) if summary.has_diverged() => Self::Diverged,
+            Some(summary) if summary.ending == Ending::Finished => Self::Finished,
+            _ => Self::Unfinished,
         }
     }
 

@@ -129,6 +129,30 @@ fn real_runs_become_a_report() {
     }
 }
 
+/// How moments start and how fast they change does not matter to a run without clipping.
+#[test]
+fn off_is_that_of_other_options_of_the_clipping_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let runs = directory.path().join("runs");
+    let others =
+        [("start", "mu1-start = 5\nmu2-start = 30"), ("warm", "warm-up = 20"), ("decay", "decay = 0.9")];
+    for (seed, last) in [(0, 5.0), (1, 5.2)] {
+        FakeRun { seed, last, ..RUN }.write(&runs.join(format!("off-{seed}")));
+        let clipped = FakeRun { seed, last: last - 1.0, num_stddev: Some(3.0), ..RUN };
+        for (name, options) in others {
+            FakeRun { options, ..clipped }.write(&runs.join(format!("{name}-{seed}")));
+        }
+        FakeRun { options: "width = 6", ..clipped }.write(&runs.join(format!("width-{seed}")));
+    }
+    let document = report(directory.path());
+    let differences =
+        document["groups"].as_array().unwrap().iter().map(|group| group["difference_from_off"].as_f64());
+    let (compared, alone): (Vec<_>, Vec<_>) = differences.partition(Option::is_some);
+    // Off itself, and another width.
+    assert_eq!((compared.len(), alone.len()), (3, 2));
+    assert!(compared.iter().flatten().all(|difference| (difference + 1.0).abs() < 1e-12), "{compared:?}");
+}
+
 #[test]
 fn repeats_are_compared_with_off() {
     let directory = tempfile::tempdir().unwrap();

@@ -64,15 +64,19 @@ impl Setting {
             }
         }
         by_threshold.sort_by(|(a, _), (b, _)| a.partial_cmp(b).unwrap_or(Ordering::Equal));
-        let mut groups: Vec<Group> =
-            by_threshold.into_iter().map(|(threshold, runs)| Group::new(threshold, runs)).collect();
-        let off = groups.iter().find(|group| group.num_stddev.is_none()).map(|group| group.sample);
-        if let Some(off) = off {
-            for group in groups.iter_mut().filter(|group| group.num_stddev.is_some()) {
-                group.test = welch::test(&group.sample, &off);
-            }
-        }
+        let groups = by_threshold.into_iter().map(|(threshold, runs)| Group::new(threshold, runs)).collect();
         Self { values, groups }
+    }
+
+    /// The figures of merit of the runs without clipping, if there are such.
+    fn unclipped(&self) -> Option<Sample> {
+        self.groups.iter().find(|group| group.num_stddev.is_none()).map(|group| group.sample)
+    }
+
+    /// What tells runs without clipping apart.
+    fn values_without_clipping(&self) -> BTreeMap<String, String> {
+        let values = self.values.iter().filter(|(key, _)| !OF_CLIPPING.contains(&key.as_str()));
+        values.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
     /// A configured value, as text.
@@ -96,6 +100,26 @@ pub struct Collection {
     pub varying: Vec<String>,
     /// Runs that repeat another run, seed and all, and are left out.
     pub copies: Vec<PathBuf>,
+}
+
+/// Options that change nothing without clipping.
+const OF_CLIPPING: [&str; 4] = ["decay", "mu1-start", "mu2-start", "warm-up"];
+
+/// Compares runs with clipping to those without: to those of their own setting or, where it has none, of another that
+/// would be the same without clipping.
+fn compare_with_unclipped(settings: &mut [Setting]) {
+    let unclipped: Vec<_> = settings
+        .iter()
+        .filter_map(|setting| Some((setting.values_without_clipping(), setting.unclipped()?)))
+        .collect();
+    for setting in settings {
+        let values = setting.values_without_clipping();
+        let of_others = || unclipped.iter().find(|(others, _)| *others == values).map(|&(_, sample)| sample);
+        let Some(off) = setting.unclipped().or_else(of_others) else { continue };
+        for group in setting.groups.iter_mut().filter(|group| group.num_stddev.is_some()) {
+            group.test = welch::test(&group.sample, &off);
+        }
+    }
 }
 
 /// By what the paper tells its experiments apart.
@@ -137,6 +161,7 @@ impl Collection {
         let mut settings: Vec<Setting> =
             by_setting.into_iter().map(|(values, runs)| Setting::new(values, runs)).collect();
         settings.sort_by(by_main_keys);
+        compare_with_unclipped(&mut settings);
         let keys: BTreeSet<&String> = settings.iter().flat_map(|setting| setting.values.keys()).collect();
         let varies = |key: &str| settings.iter().any(|setting| setting.value(key) != settings[0].value(key));
         let varying = keys

@@ -94,8 +94,9 @@ fn overview(collection: &Collection) -> Markup {
             p {
                 "Mean and standard deviation, over the finished repeats, of the mean of the last 5,000 unclipped "
                 "losses of a run (of the last tenth of a run of less than 50,000 steps). The difference is that of "
-                "the means with and without clipping, with its 95 % interval; p is that of Welch’s t-test. A spike "
-                "is a step whose unclipped loss is above " (SPIKE) " times the running average of the steps before it."
+                "the means with and without clipping, with its 95 % interval; p is that of Welch’s t-test. Options of "
+                "the clipping, such as its decay, do not matter to the runs without. A spike "
+                "is a step whose unclipped loss is finite and above " (SPIKE) " times the running average of the steps before it."
             }
             div.scroll tabindex="0" role="region" aria-labelledby="table" {
                 table.merits {

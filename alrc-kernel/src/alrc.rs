@@ -1,5 +1,6 @@
 //! The state machine: limits, then an update, step after step.
 
+use crate::limits::Band;
 use crate::state::Distances;
 use crate::{BatchSums, Clipped, Config, ConfigError, Float, Limits, NonFinite, State};
 
@@ -41,11 +42,17 @@ impl<F: Float> Alrc<F> {
     }
 
     /// A state from its plain numbers, in whatever way they were kept.
-    #[inline(always)]
     pub fn from_state(config: Config<F>, state: State<F>) -> Result<Self, ConfigError> {
         config.validate()?;
         state.validate(&config)?;
         Ok(Self { config, state })
+    }
+
+    /// The state that had these numbers, which are not validated again: from others no useful results come. For the C
+    /// interface, whose structs hold a state between two steps.
+    #[doc(hidden)]
+    pub fn from_parts_of_another(config: Config<F>, state: State<F>) -> Self {
+        Self { config, state }
     }
 
     /// The configuration.
@@ -73,7 +80,8 @@ impl<F: Float> Alrc<F> {
                 lower = (mean - num_stddev_below * std_dev).at_least(lower);
             }
         }
-        Limits { lower, mean, upper, scaling: self.config.scaling, non_finite: self.config.non_finite }
+        let band = Band { lower, mean, upper };
+        Limits { band, scaling: self.config.scaling, non_finite: self.config.non_finite }
     }
 
     /// The second phase: moves the moments by the sums of all the losses of the step, and returns whether it did.
@@ -85,9 +93,10 @@ impl<F: Float> Alrc<F> {
         let updated = !is_rejected && sums.is_valid() && sums.count > 0;
         if updated {
             let std_dev = self.std_dev();
-            let variance = sums.squares / F::from_count(sums.count);
+            let bound = F::moment_bound() + F::moment_bound();
+            let variance = (sums.squares / F::from_count(sums.count)).at_most(bound * bound);
             let are_all_clipped = sums.clipped == sums.count;
-            self.advance(&self.limits_from(std_dev), std_dev, sums.mean, variance, are_all_clipped);
+            self.advance(&self.limits_from(std_dev).band, std_dev, sums.mean, variance, are_all_clipped);
         }
         updated
     }
@@ -95,32 +104,26 @@ impl<F: Float> Alrc<F> {
     /// Moves the moments by the mean and the variance of a step's clipped losses.
     // Inlined, so that the numbers of a state stay in registers.
     #[inline(always)]
-    fn advance(&mut self, limits: &Limits<F>, std_dev: F, mean: F, variance: F, are_all_clipped: bool) {
-        // No variance of losses passes the square of the bound on their deviations.
-        let bound = F::moment_bound() + F::moment_bound();
-        let variance = variance.at_most(bound * bound);
-        let distances = if are_all_clipped {
-            self.distances_to_clipped(limits, std_dev, mean)
-        } else {
-            self.state.distances_to(mean)
-        };
+    fn advance(&mut self, band: &Band<F>, std_dev: F, mean: F, variance: F, are_all_clipped: bool) {
+        let distances = self.distances_to(band, std_dev, mean, are_all_clipped);
         self.state.advance(&self.config, distances, variance);
     }
 
-    /// From the moments to the mean of losses that were all clipped. Those at one limit are n sigma from mu1: that has
-    /// more digits than a difference of rounded numbers, and is known before it.
+    /// From the moments to the mean of a step's clipped losses. If all were clipped to one limit, they are n sigma from
+    /// mu1: that has more digits than a difference of rounded numbers, and is known before it.
     #[inline(always)]
-    fn distances_to_clipped(&self, limits: &Limits<F>, std_dev: F, mean: F) -> Distances<F> {
-        if limits.lower < limits.upper {
+    fn distances_to(&self, band: &Band<F>, std_dev: F, mean: F, are_all_clipped: bool) -> Distances<F> {
+        if are_all_clipped & (band.lower < band.upper) {
             let at = |n: F| {
                 let std_dev_squared = self.state.variance + self.config.epsilon;
                 self.state.distances_of(n * std_dev, n * n * std_dev_squared)
             };
-            if mean == limits.upper {
+            if mean == band.upper {
                 return at(self.config.num_stddev);
             }
-            if let (true, Some(num_stddev_below)) = (mean == limits.lower, self.config.num_stddev_below) {
-                return at(-num_stddev_below);
+            // Never where no loss is lifted: no mean is as low as that limit.
+            if mean == band.lower {
+                return at(-self.config.num_stddev_below());
             }
         }
         self.state.distances_to(mean)
@@ -132,10 +135,10 @@ impl<F: Float> Alrc<F> {
         let std_dev = self.std_dev();
         let limits = self.limits_from(std_dev);
         let clipped = limits.clip(loss);
-        let distances = if limits.contains(loss) {
+        let distances = if limits.band.contains(loss) {
             self.state.distances_to(loss.saturate())
         } else if loss.is_finite() {
-            self.distances_to_clipped(&limits, std_dev, clipped.loss.saturate())
+            self.distances_to(&limits.band, std_dev, clipped.loss.saturate(), true)
         } else {
             return clipped;
         };
@@ -163,13 +166,13 @@ impl<F: Float> Alrc<F> {
         let updated = moments.count > 0;
         if updated {
             let variance = moments.squares / F::from_count(moments.count as u64);
-            self.advance(&limits, std_dev, moments.mean, variance, tally.clipped == moments.count);
+            self.advance(&limits.band, std_dev, moments.mean, variance, tally.clipped == moments.count);
         }
         Report {
             clipped: tally.clipped as u64,
             non_finite: tally.non_finite as u64,
             largest_excess: tally.largest_excess,
-            limit: limits.upper,
+            limit: limits.upper(),
             updated,
         }
     }

@@ -7,6 +7,7 @@
 use core::mem::take;
 
 use crate::block::{sum_block, BLOCK};
+use crate::limits::Band;
 use crate::sums::{Moments, Sums, Tally};
 use crate::totals::sum_one_by_one;
 use crate::vectors::{in_widest_vectors, HAS_VECTORS};
@@ -56,7 +57,7 @@ impl<F: Float> Limits<F> {
             (sum_pairwise(&mut blocks, usize::BITS), blocks.tally)
         } else {
             let losses = losses.unwrap_or(clipped);
-            let moments = sum_pairwise(&mut Unwritten { limits: self, losses }, usize::BITS);
+            let moments = sum_pairwise(&mut Unwritten { band: self.band, losses }, usize::BITS);
             (moments, Tally { non_finite: losses.len() - moments.count, ..Tally::of_none() })
         };
         let is_rejected = self.non_finite == NonFinite::Reject && tally.non_finite > 0;
@@ -85,8 +86,8 @@ impl<F: Float> Limits<F> {
             let mut result = Clipped::nothing();
             if !is_rejected {
                 result = self.clip(loss);
-                if loss.is_finite() && !self.contains(loss) {
-                    tally.add_clipped(self, loss);
+                if loss.is_finite() && !self.band.contains(loss) {
+                    tally.add_clipped(&self.band, loss);
                 }
             }
             if let Some(clipped) = clipped.get_mut(index) {
@@ -109,7 +110,7 @@ impl<F: Float> Limits<F> {
             #[inline(always)]
             || {
                 for loss in losses {
-                    let clipped = loss.at_most(self.upper).at_least(self.lower);
+                    let clipped = loss.at_most(self.band.upper).at_least(self.band.lower);
                     *loss = if tally.non_finite == 0 || loss.is_finite() { clipped } else { F::zero() };
                 }
             },
@@ -126,7 +127,8 @@ impl<F: Float> Limits<F> {
             #[inline(always)]
             || {
                 for (scales, losses) in scales.chunks_mut(ROW).zip(losses.chunks(ROW)) {
-                    let outside = losses.iter().map(|&loss| u32::from(!self.contains(loss))).sum::<u32>();
+                    let outside =
+                        losses.iter().map(|&loss| u32::from(!self.band.contains(loss))).sum::<u32>();
                     if outside == 0 {
                         scales.fill(F::one());
                     } else {
@@ -162,7 +164,7 @@ fn sum_pairwise<F: Float>(blocks: &mut impl Blocks<F>, levels: u32) -> Moments<F
 
 /// Blocks that are summed alone.
 struct Unwritten<'a, F> {
-    limits: &'a Limits<F>,
+    band: Band<F>,
     losses: &'a [F],
 }
 
@@ -174,7 +176,7 @@ impl<F: Float> Blocks<F> for Unwritten<'_, F> {
     fn next(&mut self) -> Moments<F> {
         let (block, rest) = self.losses.split_at(self.losses.len().min(BLOCK));
         self.losses = rest;
-        sum_one_by_one(self.limits, block).0
+        sum_one_by_one(&self.band, block).0
     }
 }
 
@@ -202,7 +204,7 @@ impl<F: Float> Blocks<F> for Written<'_, F> {
         let apart = self.losses.map(|losses| losses.split_at(losses.len().min(BLOCK)));
         self.losses = apart.map(|(_, rest)| rest);
         let block = apart.map_or(&*clipped, |(block, _)| block);
-        let (moments, tally) = sum_block(self.limits, block, self.is_clipping);
+        let (moments, tally) = sum_block(&self.limits.band, block, self.is_clipping);
         self.is_clipping = tally.clipped > 0;
         self.tally.merge(&tally);
         self.limits.write_scales(block, &tally, scales);

@@ -7,10 +7,11 @@
 
 use core::ops::{BitOr, Range};
 
+use crate::limits::Band;
 use crate::sums::{Moments, Sums, Tally};
 use crate::totals::{center, sum_one_by_one, Totals, LANES, RUN};
 use crate::vectors::in_widest_vectors;
-use crate::{Float, Limits};
+use crate::Float;
 
 /// Losses in a block.
 pub(crate) const BLOCK: usize = 4096;
@@ -20,29 +21,29 @@ const GROUP: usize = 2 * LANES;
 
 /// The sums of at most a block of losses, clipped. That a loss will be clipped is more likely if one was in the block
 /// before; to know it saves time.
-pub(crate) fn sum_block<F: Float>(limits: &Limits<F>, block: &[F], is_clipping_likely: bool) -> Sums<F> {
+pub(crate) fn sum_block<F: Float>(band: &Band<F>, block: &[F], is_clipping_likely: bool) -> Sums<F> {
     let mut sums = None;
-    // Where the centre is not the mean, it may not lie within the limits.
-    if block.len() > 1 && center(limits) == limits.mean {
-        let is_one_sided = limits.lower <= -F::max_value();
-        if is_one_sided && limits.upper >= F::zero() && !is_clipping_likely {
-            sums = sum_unclipped(limits, block);
+    // Where the centre is not the mean, it may not lie within the band.
+    if block.len() > 1 && center(band) == band.mean {
+        let is_one_sided = band.lower <= -F::max_value();
+        if is_one_sided && band.upper >= F::zero() && !is_clipping_likely {
+            sums = sum_unclipped(band, block);
         }
         if sums.is_none() {
             sums = if is_one_sided {
-                sum_moderate::<false, F>(limits, block)
+                sum_moderate::<false, F>(band, block)
             } else {
-                sum_moderate::<true, F>(limits, block)
+                sum_moderate::<true, F>(band, block)
             };
         }
     }
-    sums.unwrap_or_else(|| sum_any(limits, block))
+    sums.unwrap_or_else(|| sum_any(band, block))
 }
 
 /// Of losses that are not above the upper limit, which is not negative, nor above the bound of the moments; `None` if
 /// one is.
-fn sum_unclipped<F: Float>(limits: &Limits<F>, block: &[F]) -> Option<Sums<F>> {
-    let (center, upper) = (center(limits), limits.upper.saturate());
+fn sum_unclipped<F: Float>(band: &Band<F>, block: &[F]) -> Option<Sums<F>> {
+    let (center, upper) = (center(band), band.upper.saturate());
     let mut lanes = Lanes::new();
     let mut is_above = false;
     for run in block.chunks(RUN) {
@@ -52,44 +53,44 @@ fn sum_unclipped<F: Float>(limits: &Limits<F>, block: &[F]) -> Option<Sums<F>> {
     if is_above || !totals.are_moderate(center) {
         return None;
     }
-    let about = |center| Lanes::of_clamped::<false>(limits, block, center).0.totals();
-    Some((moments(limits, block.len(), center, &totals, about), Tally::of_none()))
+    let about = |center| Lanes::of_clamped::<false>(band, block, center).0.totals();
+    Some((moments(band, block.len(), center, &totals, about), Tally::of_none()))
 }
 
 /// Of losses that are finite and so moderate that no sum overflows; `None` if they are not.
-fn sum_moderate<const TWO_SIDED: bool, F: Float>(limits: &Limits<F>, block: &[F]) -> Option<Sums<F>> {
-    let about = |center| Lanes::of_clamped::<TWO_SIDED>(limits, block, center);
-    let center = center(limits);
+fn sum_moderate<const TWO_SIDED: bool, F: Float>(band: &Band<F>, block: &[F]) -> Option<Sums<F>> {
+    let about = |center| Lanes::of_clamped::<TWO_SIDED>(band, block, center);
+    let center = center(band);
     let (lanes, extremes) = about(center);
     let totals = lanes.totals();
     if !totals.are_moderate(center) || extremes.end > F::max_value() || extremes.start < -F::max_value() {
         return None;
     }
     let mut tally = Tally::of_none();
-    if extremes.end > limits.upper || extremes.start < limits.lower {
-        let is_outside = |loss: F| loss > limits.upper || TWO_SIDED && loss < limits.lower;
+    if extremes.end > band.upper || extremes.start < band.lower {
+        let is_outside = |loss: F| loss > band.upper || TWO_SIDED && loss < band.lower;
         tally.clipped = in_widest_vectors(
             block.len(),
             #[inline(always)]
             || block.iter().map(|&loss| u32::from(is_outside(loss))).sum::<u32>() as usize,
         );
-        let excess = (extremes.end - limits.upper).at_least(limits.lower - extremes.start);
+        let excess = (extremes.end - band.upper).at_least(band.lower - extremes.start);
         tally.largest_excess = excess.at_most(F::max_value());
     }
-    let moments = moments(limits, block.len(), center, &totals, |center| about(center).0.totals());
+    let moments = moments(band, block.len(), center, &totals, |center| about(center).0.totals());
     Some((moments, tally))
 }
 
 /// Of any losses.
 // Not inlined, so that the ways of most blocks have the registers.
 #[inline(never)]
-fn sum_any<F: Float>(limits: &Limits<F>, block: &[F]) -> Sums<F> {
-    sum_one_by_one(limits, block)
+fn sum_any<F: Float>(band: &Band<F>, block: &[F]) -> Sums<F> {
+    sum_one_by_one(band, block)
 }
 
 /// The moments of `count` losses, one or more, from their totals about a centre and, if need be, those about their mean.
 fn moments<F: Float>(
-    limits: &Limits<F>,
+    band: &Band<F>,
     count: usize,
     center: F,
     totals: &Totals<F>,
@@ -97,7 +98,7 @@ fn moments<F: Float>(
 ) -> Moments<F> {
     let (mean, squares) = totals.moments(count, center);
     // Rounding may take the mean of clipped losses beyond the limit, where no centre may be.
-    let mean = limits.within(mean).saturate();
+    let mean = band.within(mean).saturate();
     if !totals.have_cancelled(squares) {
         return Moments { count, mean, squares };
     }
@@ -116,13 +117,13 @@ impl<F: Float> Lanes<F> {
         Self { sum: [F::zero(); LANES], squares: [F::zero(); LANES] }
     }
 
-    /// Of the clamped losses about a centre within the limits, with the smallest and the largest loss. The smallest is
+    /// Of the clamped losses about a centre within the band, with the smallest and the largest loss. The smallest is
     /// the largest finite number if it was not asked for, and the largest is at least the lowest finite number.
-    fn of_clamped<const TWO_SIDED: bool>(limits: &Limits<F>, block: &[F], center: F) -> (Self, Range<F>) {
+    fn of_clamped<const TWO_SIDED: bool>(band: &Band<F>, block: &[F], center: F) -> (Self, Range<F>) {
         let mut lanes = Self::new();
         let mut extremes = F::max_value()..-F::max_value();
         for run in block.chunks(RUN) {
-            let of_run = lanes.add_clamped::<TWO_SIDED>(run, center, limits);
+            let of_run = lanes.add_clamped::<TWO_SIDED>(run, center, band);
             extremes = of_run.start.at_most(extremes.start)..of_run.end.at_least(extremes.end);
         }
         (lanes, extremes)
@@ -148,8 +149,8 @@ impl<F: Float> Lanes<F> {
 
     /// Adds a clamped run, and returns the smallest and the largest loss.
     #[inline(never)]
-    fn add_clamped<const TWO_SIDED: bool>(&mut self, run: &[F], center: F, limits: &Limits<F>) -> Range<F> {
-        let (lower, upper) = (limits.lower.saturate(), limits.upper.saturate());
+    fn add_clamped<const TWO_SIDED: bool>(&mut self, run: &[F], center: F, band: &Band<F>) -> Range<F> {
+        let (lower, upper) = (band.lower.saturate(), band.upper.saturate());
         in_widest_vectors(
             run.len(),
             #[inline(always)]
@@ -249,10 +250,10 @@ mod tests {
         (0..len).map(|_| loss()).collect()
     }
 
-    fn limits(num_stddev: f32, num_stddev_below: Option<f32>) -> Limits<f32> {
+    fn band(num_stddev: f32, num_stddev_below: Option<f32>) -> Band<f32> {
         // A mean that is far from that of the losses has them summed twice.
         let start = Start::Estimate { mu1: num_stddev * 10.0, mu2: num_stddev * num_stddev * 100.0 + 300.0 };
-        Alrc::new(Config { num_stddev, num_stddev_below, start, ..Config::default() }).unwrap().limits()
+        Alrc::new(Config { num_stddev, num_stddev_below, start, ..Config::default() }).unwrap().limits().band
     }
 
     #[test]
@@ -260,13 +261,13 @@ mod tests {
         for len in (2..70).chain([255, 256, 257, 2_000, 4_095, 4_096]) {
             let losses = losses(len);
             for num_stddev in [0.5, 3.0, 6.0, 40.0] {
-                let one_sided = limits(num_stddev, None);
+                let one_sided = band(num_stddev, None);
                 let expected = sum_any(&one_sided, &losses);
                 assert_eq!(sum_moderate::<false, f32>(&one_sided, &losses), Some(expected));
                 assert_eq!(sum_moderate::<true, f32>(&one_sided, &losses), Some(expected));
                 let unclipped = sum_unclipped(&one_sided, &losses);
                 assert_eq!(unclipped, (expected.1.clipped == 0).then_some(expected));
-                let two_sided = limits(num_stddev, Some(1.0));
+                let two_sided = band(num_stddev, Some(1.0));
                 let expected = sum_any(&two_sided, &losses);
                 assert_eq!(sum_moderate::<true, f32>(&two_sided, &losses), Some(expected));
             }
@@ -280,13 +281,13 @@ mod tests {
                 let start = Start::Estimate { mu1: -3.0 - step as f32 * 0.01, mu2: 60.0 };
                 let config =
                     Config { num_stddev: 0.6, num_stddev_below: Some(0.6), start, ..Config::default() };
-                let limits = Alrc::new(config).unwrap().limits();
-                for (loss, limit) in [(9.0, limits.upper), (-19.0, limits.lower)] {
+                let band = Alrc::new(config).unwrap().limits().band;
+                for (loss, limit) in [(9.0, band.upper), (-19.0, band.lower)] {
                     let losses = [loss; 70];
-                    let sums = sum_block(&limits, &losses[..len], false);
+                    let sums = sum_block(&band, &losses[..len], false);
                     let (moments, tally) = sums;
                     assert_eq!((moments.mean, tally.clipped), (limit, len));
-                    assert_eq!(sums, sum_any(&limits, &losses[..len]));
+                    assert_eq!(sums, sum_any(&band, &losses[..len]));
                     assert!(moments.squares <= 1e-13 * len as f32, "{sums:?}");
                 }
             }
@@ -295,17 +296,17 @@ mod tests {
 
     #[test]
     fn no_loss_that_is_not_moderate_is_overlooked() {
-        let limits = limits(6.0, None);
+        let band = band(6.0, None);
         for loss in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -f32::MAX, -1e18] {
             for len in [2, 16, 17, 256, 300, 4_096] {
                 for place in [0, len / 2, len - 1] {
                     let mut losses = losses(len);
                     losses[place] = loss;
-                    assert_eq!(sum_unclipped(&limits, &losses), None, "{loss} at {place} of {len}");
-                    assert_eq!(sum_moderate::<false, f32>(&limits, &losses), None);
-                    let sums = sum_any(&limits, &losses);
+                    assert_eq!(sum_unclipped(&band, &losses), None, "{loss} at {place} of {len}");
+                    assert_eq!(sum_moderate::<false, f32>(&band, &losses), None);
+                    let sums = sum_any(&band, &losses);
                     // A finite loss may have been clamped to the bound of the moments.
-                    let clamped = sum_moderate::<true, f32>(&limits, &losses);
+                    let clamped = sum_moderate::<true, f32>(&band, &losses);
                     assert_eq!(clamped.unwrap_or(sums), sums);
                     let (moments, tally) = sums;
                     assert_eq!(moments.count + tally.non_finite, len);
@@ -319,9 +320,10 @@ mod tests {
     fn no_sum_of_a_block_overflows() {
         for mean in [1.4e17_f32, 7e16, -7e16, -1.4e17] {
             let start = Start::Estimate { mu1: mean, mu2: 3e34 };
-            let limits = Alrc::new(Config { start, num_stddev: 1e9, ..Config::default() }).unwrap().limits();
+            let band =
+                Alrc::new(Config { start, num_stddev: 1e9, ..Config::default() }).unwrap().limits().band;
             for loss in [f32::MAX, -f32::MAX] {
-                let sums = BatchSums::new(sum_block(&limits, &[loss; BLOCK], false));
+                let sums = BatchSums::new(sum_block(&band, &[loss; BLOCK], false));
                 assert!(sums.is_valid(), "{mean} {loss}: {sums:?}");
             }
         }

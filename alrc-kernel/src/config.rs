@@ -85,8 +85,12 @@ impl<F: Float> Default for Config<F> {
 }
 
 impl<F: Float> Config<F> {
+    /// How many standard deviations below the mean losses are lifted to: infinitely many where none is lifted.
+    pub(crate) fn num_stddev_below(&self) -> F {
+        self.num_stddev_below.unwrap_or(F::max_value() + F::max_value())
+    }
+
     /// Whether every parameter lies in its range; the error names the first that does not.
-    #[inline(always)]
     pub fn validate(&self) -> Result<(), ConfigError> {
         let from_0_to_1e9 = |parameter, value: F| {
             let is_permitted = value >= F::zero() && value <= F::from_f64(1e9);
@@ -108,7 +112,6 @@ impl<F: Float> Config<F> {
 }
 
 impl<F: Float> Start<F> {
-    #[inline(always)]
     fn validate(&self) -> Result<(), ConfigError> {
         match *self {
             Self::Estimate { mu1, mu2 } => {
@@ -136,8 +139,6 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    // Inlined, like those who call it: who only asks whether there is an error need not make one.
-    #[inline(always)]
     pub(crate) fn unless<F: Float>(
         is_permitted: bool,
         parameter: &'static str,

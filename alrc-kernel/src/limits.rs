@@ -8,11 +8,29 @@ pub const MAX_SCALE: f64 = 8.0;
 /// The limits of one step; clips the losses of that step wherever they arise.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits<F> {
+    pub(crate) band: Band<F>,
+    pub(crate) scaling: Scaling,
+    pub(crate) non_finite: NonFinite,
+}
+
+/// Where losses pass unchanged, lower <= mean <= upper: all that summing them needs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Band<F> {
     pub(crate) lower: F,
     pub(crate) mean: F,
     pub(crate) upper: F,
-    pub(crate) scaling: Scaling,
-    pub(crate) non_finite: NonFinite,
+}
+
+impl<F: Float> Band<F> {
+    /// Whether clipping leaves a loss as it is.
+    pub(crate) fn contains(&self, loss: F) -> bool {
+        loss >= self.lower && loss <= self.upper
+    }
+
+    /// The value within the limits that is nearest to a loss; NaN of NaN.
+    pub(crate) fn within(&self, loss: F) -> F {
+        self.lower.at_least(self.upper.at_most(loss))
+    }
 }
 
 /// A loss after clipping.
@@ -39,7 +57,7 @@ impl<F: Float> Limits<F> {
         let are_finite = lower >= -F::max_value() && upper <= F::max_value();
         let are_ordered = lower <= mean && mean <= upper && mean >= -bound && mean <= bound;
         if are_finite && are_ordered {
-            Some(Self { lower, mean, upper, scaling, non_finite })
+            Some(Self { band: Band { lower, mean, upper }, scaling, non_finite })
         } else {
             None
         }
@@ -47,17 +65,17 @@ impl<F: Float> Limits<F> {
 
     /// The value to which smaller losses are lifted, mu1 - n sigma; the lowest finite number where none is lifted.
     pub fn lower(&self) -> F {
-        self.lower
+        self.band.lower
     }
 
     /// mu1.
     pub fn mean(&self) -> F {
-        self.mean
+        self.band.mean
     }
 
     /// The value to which larger losses are clipped, mu1 + n sigma; the largest finite number during the warm-up.
     pub fn upper(&self) -> F {
-        self.upper
+        self.band.upper
     }
 
     /// How the gradients of clipped losses are scaled.
@@ -70,23 +88,13 @@ impl<F: Float> Limits<F> {
         self.non_finite
     }
 
-    /// Whether clipping leaves a loss as it is.
-    pub(crate) fn contains(&self, loss: F) -> bool {
-        loss >= self.lower && loss <= self.upper
-    }
-
-    /// The value within the limits that is nearest to a loss; NaN of NaN.
-    pub(crate) fn within(&self, loss: F) -> F {
-        self.lower.at_least(self.upper.at_most(loss))
-    }
-
     /// Clips one loss.
     #[inline]
     pub fn clip(&self, loss: F) -> Clipped<F> {
-        if self.contains(loss) {
+        if self.band.contains(loss) {
             Clipped { loss, scale: F::one() }
         } else if loss.is_finite() {
-            let limit = if loss > self.upper { self.upper } else { self.lower };
+            let limit = if loss > self.band.upper { self.band.upper } else { self.band.lower };
             Clipped { loss: limit, scale: self.scale(loss, limit) }
         } else {
             Clipped::nothing()
@@ -97,9 +105,9 @@ impl<F: Float> Limits<F> {
     /// being compiled to vector instructions.
     #[inline]
     pub(crate) fn scale_in_row(&self, loss: F) -> F {
-        let of_finite = self.scale(loss, self.within(loss));
+        let of_finite = self.scale(loss, self.band.within(loss));
         let of_outside = if loss.is_finite() { of_finite } else { F::zero() };
-        if self.contains(loss) {
+        if self.band.contains(loss) {
             F::one()
         } else {
             of_outside
@@ -110,7 +118,7 @@ impl<F: Float> Limits<F> {
     #[inline]
     fn scale(&self, loss: F, limit: F) -> F {
         let is_ratio = self.scaling == Scaling::Ratio && (limit > F::zero()) & (loss > F::zero());
-        let origin = if is_ratio { F::zero() } else { self.mean };
+        let origin = if is_ratio { F::zero() } else { self.band.mean };
         let scale = (limit - origin) / (loss - origin);
         // Rounding alone could pass 1, and division by a difference that a processor flushes to zero gives NaN.
         scale.at_most(if is_ratio & (loss < limit) { F::from_f64(MAX_SCALE) } else { F::one() })

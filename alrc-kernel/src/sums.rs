@@ -1,6 +1,7 @@
 //! What the losses of a step add to the moments.
 
-use crate::{Float, Limits};
+use crate::limits::Band;
+use crate::Float;
 
 /// The sums of a step's clipped losses, plain numbers that any transport can carry.
 ///
@@ -135,9 +136,9 @@ impl<F: Float> Tally<F> {
     }
 
     /// Takes in a finite loss outside the limits.
-    pub(crate) fn add_clipped(&mut self, limits: &Limits<F>, loss: F) {
+    pub(crate) fn add_clipped(&mut self, band: &Band<F>, loss: F) {
         self.clipped += 1;
-        let excess = (loss - limits.upper).at_least(limits.lower - loss).at_most(F::max_value());
+        let excess = (loss - band.upper).at_least(band.lower - loss).at_most(F::max_value());
         self.largest_excess = self.largest_excess.at_least(excess);
     }
 

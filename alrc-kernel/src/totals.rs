@@ -9,8 +9,9 @@
 //! squares. Where the losses lie so far from it that their variance has lost more than four binary digits, a second
 //! pass has their own mean as its centre.
 
+use crate::limits::Band;
 use crate::sums::{Moments, Sums, Tally};
-use crate::{Float, Limits};
+use crate::Float;
 
 /// Losses between two additions of the lanes to those of the block.
 pub(crate) const RUN: usize = 256;
@@ -22,16 +23,16 @@ pub(crate) const LANES: usize = 8;
 const MOST_CANCELLATION: f64 = 16.0;
 
 /// The sums of at most a block of any losses, clipped, in little code.
-pub(crate) fn sum_one_by_one<F: Float>(limits: &Limits<F>, block: &[F]) -> Sums<F> {
-    let mut center = center(limits);
+pub(crate) fn sum_one_by_one<F: Float>(band: &Band<F>, block: &[F]) -> Sums<F> {
+    let mut center = center(band);
     let mut is_second_pass = false;
     loop {
-        let (mut moments, tally, totals) = scan(limits, block, center);
+        let (mut moments, tally, totals) = scan(band, block, center);
         // A single loss is its own mean, to the bit.
         if moments.count > 1 {
             let (mean, squares) = totals.moments(moments.count, center);
             // Rounding may take it beyond the limit.
-            center = limits.within(mean).saturate();
+            center = band.within(mean).saturate();
             if !is_second_pass && totals.have_cancelled(squares) {
                 is_second_pass = true;
                 continue;
@@ -45,7 +46,7 @@ pub(crate) fn sum_one_by_one<F: Float>(limits: &Limits<F>, block: &[F]) -> Sums<
 
 /// Looks at losses one after the other. Returns their sums, in which mean and squares are those of the last loss alone,
 /// and, where there are several, their totals about a centre.
-fn scan<F: Float>(limits: &Limits<F>, block: &[F], center: F) -> (Moments<F>, Tally<F>, Totals<F>) {
+fn scan<F: Float>(band: &Band<F>, block: &[F], center: F) -> (Moments<F>, Tally<F>, Totals<F>) {
     // A zero, but not a constant: to set many numbers to one takes a function, in a program without an operating system
     // one of its own.
     #[allow(clippy::eq_op)]
@@ -62,12 +63,11 @@ fn scan<F: Float>(limits: &Limits<F>, block: &[F], center: F) -> (Moments<F>, Ta
                 tally.non_finite += 1;
                 continue;
             }
-            let within = limits.within(loss);
+            let within = band.within(loss);
             if within != loss {
-                tally.add_clipped(limits, loss);
+                tally.add_clipped(band, loss);
             }
-            // Of either zero +0, which a sum of several gives.
-            moments.mean = zero + within.saturate();
+            moments.mean = within.saturate();
             lanes[LANES + moments.count % LANES].add(moments.mean - center);
             moments.count += 1;
             if moments.count % RUN > 0 {
@@ -93,10 +93,10 @@ fn scan<F: Float>(limits: &Limits<F>, block: &[F], center: F) -> (Moments<F>, Ta
 }
 
 /// The running mean; 0 where that is so large that the squares of the distances from it could overflow.
-pub(crate) fn center<F: Float>(limits: &Limits<F>) -> F {
+pub(crate) fn center<F: Float>(band: &Band<F>) -> F {
     let half_bound = F::moment_bound() / (F::one() + F::one());
-    if limits.mean >= -half_bound && limits.mean <= half_bound {
-        limits.mean
+    if band.mean >= -half_bound && band.mean <= half_bound {
+        band.mean
     } else {
         F::zero()
     }

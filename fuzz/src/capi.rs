@@ -77,6 +77,8 @@ macro_rules! check_type {
             struct Pair {
                 c: $state,
                 rust: Option<Alrc<$float>>,
+                /// Of a state that can be.
+                tag: u32,
             }
 
             pub(super) fn check(input: &Input) {
@@ -113,7 +115,7 @@ macro_rules! check_type {
                 // SAFETY: valid.
                 let status = unsafe { $init(&mut c, &config) };
                 assert_eq!(status == ALRC_OK, rust.is_some());
-                rust.map(|rust| Pair { c, rust: Some(rust) })
+                rust.map(|rust| Pair { c, rust: Some(rust), tag: c.tag })
             }
 
             fn config_of(config: &$config) -> Option<Config<$float>> {
@@ -172,7 +174,7 @@ macro_rules! check_type {
                 }
 
                 /// The bits of every field.
-                fn fields(&mut self) -> (Vec<u64>, [u32; 4]) {
+                fn fields(&mut self) -> (Vec<u64>, [u32; 5]) {
                     let (numbers, integers) = numbers_and_integers(&mut self.c);
                     (bits(&numbers.map(|number| *number)), integers.map(|integer| *integer))
                 }
@@ -384,6 +386,7 @@ macro_rules! check_type {
 
                 /// Changes bits of a field.
                 fn damage(&mut self, field: usize, change: u64) {
+                    let before = self.c;
                     let (mut numbers, mut integers) = numbers_and_integers(&mut self.c);
                     let field = field % (numbers.len() + integers.len());
                     if let Some(number) = numbers.get_mut(field) {
@@ -391,15 +394,46 @@ macro_rules! check_type {
                     } else if let Some(integer) = integers.get_mut(field - numbers.len()) {
                         **integer ^= change as u32;
                     }
-                    let $state { config, mean, carry, variance, warm_up_left } = self.c;
+                    let $state { config, mean, carry, variance, warm_up_left, tag } = self.c;
                     let state = State { mean, carry, variance, warm_up_left };
-                    self.rust = config_of(&config).and_then(|config| Alrc::from_state(config, state).ok());
+                    let rust = config_of(&config).and_then(|config| Alrc::from_state(config, state).ok());
+                    if tag != self.tag {
+                        self.rust = None;
+                    } else if rust.is_some() {
+                        self.rust = rust;
+                    } else {
+                        use_damaged(self.c);
+                        self.c = before;
+                    }
+                }
+            }
+
+            /// A state that no steps have left gives any numbers, but no undefined behaviour and no panic.
+            fn use_damaged(mut state: $state) {
+                let losses = [20.0, $float::NAN, 1e3, -1e3, $float::MAX, $float::INFINITY];
+                // SAFETY: structs of numbers.
+                let (mut limits, mut sums): ($limits, $sums) = unsafe { std::mem::zeroed() };
+                let [mut clipped, mut scales] = [losses; 2];
+                let mut bytes = [0; ALRC_SNAPSHOT_LEN];
+                let (x, c, s) = (losses.as_ptr(), clipped.as_mut_ptr(), scales.as_mut_ptr());
+                // SAFETY: valid for the lengths.
+                unsafe {
+                    assert_eq!($get_limits(&state, &mut limits), ALRC_OK);
+                    if $clip(&limits, x, c, s, losses.len(), &mut sums) == ALRC_OK {
+                        assert_eq!($update(&mut state, &sums), ALRC_OK);
+                    }
+                    for loss in losses {
+                        assert_eq!($step(&mut state, loss, c, s), ALRC_OK);
+                    }
+                    assert_eq!($step_batch(&mut state, x, c, s, losses.len(), null_mut()), ALRC_OK);
+                    assert_eq!($moments(&state, c, s), ALRC_OK);
+                    assert_eq!($save(&state, bytes.as_mut_ptr(), bytes.len()), ALRC_OK);
                 }
             }
 
             /// The fields of a state.
-            fn numbers_and_integers(state: &mut $state) -> ([&mut $float; 10], [&mut u32; 4]) {
-                let $state { config, mean, carry, variance, warm_up_left } = state;
+            fn numbers_and_integers(state: &mut $state) -> ([&mut $float; 10], [&mut u32; 5]) {
+                let $state { config, mean, carry, variance, warm_up_left, tag } = state;
                 let $config {
                     num_stddev,
                     num_stddev_below,
@@ -425,7 +459,7 @@ macro_rules! check_type {
                         carry,
                         variance,
                     ],
-                    [warm_up_steps, scaling, non_finite, warm_up_left],
+                    [warm_up_steps, scaling, non_finite, warm_up_left, tag],
                 )
             }
 

@@ -7,7 +7,8 @@
  * Every function that can fail returns an alrc_status, 0 (ALRC_OK) for success. After any other value nothing has been
  * changed and nothing written. A struct is written by the library before it is read: alrc_f32 by alrc_f32_init or
  * alrc_f32_load, alrc_f32_limits by alrc_f32_limits, alrc_f32_sums by alrc_f32_clip, alrc_f32_config by
- * alrc_f32_config_default. Numbers that no call can have left there give an error, never undefined behaviour.
+ * alrc_f32_config_default. A state that was not, and numbers that cannot be in one of the others, give an error, and no
+ * numbers undefined behaviour.
  *
  * Pointers: "may be NULL" says so; any other null pointer is ALRC_ERROR_NULL. A buffer holds len elements; with len 0
  * it may be NULL. Neither buffers nor structs overlap, but that clipped may be losses, which it then replaces.
@@ -69,7 +70,8 @@ typedef struct alrc_f32_config {
   uint32_t non_finite;
 } alrc_f32_config;
 
-// Parameters and running moments. To be read at will, and changed by the functions alone.
+// Parameters and running moments. To be read at will, and changed by the functions alone: that a state was initialised
+// is checked, not what became of its numbers.
 typedef struct alrc_f32 {
   // The parameters.
   struct alrc_f32_config config;
@@ -81,6 +83,8 @@ typedef struct alrc_f32 {
   float variance;
   // Steps of the warm-up that are still to come.
   uint32_t warm_up_left;
+  // The same in every state, to tell one from memory that was not initialised.
+  uint32_t tag;
 } alrc_f32;
 
 // What a step did.
@@ -153,7 +157,8 @@ typedef struct alrc_f64_config {
   uint32_t non_finite;
 } alrc_f64_config;
 
-// Parameters and running moments. To be read at will, and changed by the functions alone.
+// Parameters and running moments. To be read at will, and changed by the functions alone: that a state was initialised
+// is checked, not what became of its numbers.
 typedef struct alrc_f64 {
   // The parameters.
   struct alrc_f64_config config;
@@ -165,6 +170,8 @@ typedef struct alrc_f64 {
   double variance;
   // Steps of the warm-up that are still to come.
   uint32_t warm_up_left;
+  // The same in every state, to tell one from memory that was not initialised.
+  uint32_t tag;
 } alrc_f64;
 
 // What a step did.
@@ -226,7 +233,7 @@ typedef struct alrc_f64_sums {
 // Buffers overlap, and are not `losses` and `clipped` at one address.
 #define ALRC_ERROR_OVERLAP 4
 
-// The state is not one that `init`, `load` or a step can have left.
+// The state was neither initialised nor loaded.
 #define ALRC_ERROR_STATE 5
 
 // The limits are not ones that `limits` can have given.

@@ -17,7 +17,7 @@ pub const ALRC_ERROR_ALIGNMENT: alrc_status = 2;
 pub const ALRC_ERROR_LENGTH: alrc_status = 3;
 /// Buffers overlap, and are not `losses` and `clipped` at one address.
 pub const ALRC_ERROR_OVERLAP: alrc_status = 4;
-/// The state is not one that `init`, `load` or a step can have left.
+/// The state was neither initialised nor loaded.
 pub const ALRC_ERROR_STATE: alrc_status = 5;
 /// The limits are not ones that `limits` can have given.
 pub const ALRC_ERROR_LIMITS: alrc_status = 6;
@@ -61,7 +61,7 @@ fn message(status: alrc_status) -> &'static CStr {
         ALRC_ERROR_ALIGNMENT => c"a pointer is not aligned to its type",
         ALRC_ERROR_LENGTH => c"a length is not the one documented, or no buffer can be so long",
         ALRC_ERROR_OVERLAP => c"buffers overlap; only clipped may be losses, at the same address",
-        ALRC_ERROR_STATE => c"the state was not initialised or is damaged",
+        ALRC_ERROR_STATE => c"the state was not initialised",
         ALRC_ERROR_LIMITS => c"the limits were not initialised or are damaged",
         ALRC_ERROR_SUMS => c"the sums were not initialised or are damaged",
         ALRC_ERROR_SNAPSHOT => c"the bytes are not a snapshot or are damaged",

@@ -35,7 +35,8 @@ pub struct alrc_f32_config {
     pub non_finite: u32,
 }
 
-/// Parameters and running moments. To be read at will, and changed by the functions alone.
+/// Parameters and running moments. To be read at will, and changed by the functions alone: that a state was initialised
+/// is checked, not what became of its numbers.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq)]
 pub struct alrc_f32 {
@@ -49,6 +50,8 @@ pub struct alrc_f32 {
     pub variance: f32,
     /// Steps of the warm-up that are still to come.
     pub warm_up_left: u32,
+    /// The same in every state, to tell one from memory that was not initialised.
+    pub tag: u32,
 }
 
 /// The limits of one step: a small value to copy to where the losses are.
@@ -113,10 +116,18 @@ unsafe impl Plain for alrc_f32_sums {}
 unsafe impl Plain for alrc_f32_report {}
 
 impl alrc_f32_config {
-    // Inlined here and below, a state's numbers stay in registers from the check to the result of a step.
-    #[inline(always)]
+    /// Parameters that are to be validated.
     pub(crate) fn kernel(&self) -> Result<Config<f32>, alrc_status> {
-        Ok(Config {
+        let scaling = scaling_to_kernel(self.scaling).ok_or(ALRC_ERROR_SCALING)?;
+        let non_finite = non_finite_to_kernel(self.non_finite).ok_or(ALRC_ERROR_NON_FINITE)?;
+        Ok(Config { scaling, non_finite, ..self.validated() })
+    }
+
+    /// Parameters that have been validated.
+    // Inlined here and below, a state's numbers stay in registers until the result of a step.
+    #[inline(always)]
+    fn validated(&self) -> Config<f32> {
+        Config {
             num_stddev: self.num_stddev,
             num_stddev_below: (self.num_stddev_below != f32::INFINITY).then_some(self.num_stddev_below),
             decay1: self.decay1,
@@ -126,9 +137,9 @@ impl alrc_f32_config {
                 steps => Start::WarmUp { steps },
             },
             epsilon: self.epsilon,
-            scaling: scaling_to_kernel(self.scaling).ok_or(ALRC_ERROR_SCALING)?,
-            non_finite: non_finite_to_kernel(self.non_finite).ok_or(ALRC_ERROR_NON_FINITE)?,
-        })
+            scaling: scaling_to_kernel(self.scaling).unwrap_or_default(),
+            non_finite: non_finite_to_kernel(self.non_finite).unwrap_or_default(),
+        }
     }
 }
 
@@ -154,16 +165,16 @@ impl From<&Config<f32>> for alrc_f32_config {
 }
 
 impl alrc_f32 {
+    const TAG: u32 = u32::from_be_bytes(*b"ALRC");
+
     #[inline(always)]
     pub(crate) fn kernel(&self) -> Result<Alrc<f32>, alrc_status> {
-        let config = self.config.kernel().map_err(|_| ALRC_ERROR_STATE)?;
-        let state = State {
-            mean: self.mean,
-            carry: self.carry,
-            variance: self.variance,
-            warm_up_left: self.warm_up_left,
-        };
-        Alrc::from_state(config, state).map_err(|_| ALRC_ERROR_STATE)
+        let Self { config, mean, carry, variance, warm_up_left, tag } = *self;
+        if tag != Self::TAG {
+            return Err(ALRC_ERROR_STATE);
+        }
+        let state = State { mean, carry, variance, warm_up_left };
+        Ok(Alrc::from_parts_of_another(config.validated(), state))
     }
 
     /// What a step changes.
@@ -176,7 +187,7 @@ impl alrc_f32 {
 impl From<&Alrc<f32>> for alrc_f32 {
     fn from(alrc: &Alrc<f32>) -> Self {
         let &State { mean, carry, variance, warm_up_left } = alrc.state();
-        Self { config: alrc.config().into(), mean, carry, variance, warm_up_left }
+        Self { config: alrc.config().into(), mean, carry, variance, warm_up_left, tag: Self::TAG }
     }
 }
 

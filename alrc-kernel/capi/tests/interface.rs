@@ -10,7 +10,7 @@ use alrc_kernel::{Alrc, Config};
 macro_rules! interface {
     ($float:ident: $state:ident $config:ident $limits:ident $sums:ident $report:ident, $config_default:ident $init:ident
      $step:ident $step_batch:ident $get_limits:ident $clip:ident $sums_merge:ident $update:ident $moments:ident
-     $save:ident $load:ident, $other_load:ident $other_state:ident) => {
+     $save:ident $load:ident, $other_save:ident $other_load:ident $other_state:ident) => {
         mod $float {
             use super::*;
 
@@ -239,23 +239,46 @@ macro_rules! interface {
             }
 
             #[test]
-            fn damaged_structs_are_errors() {
-                let damages: [fn(&mut $state); 7] = [
-                    |state| state.mean = $float::NAN,
-                    |state| state.carry = 1.0,
-                    |state| state.variance = -1.0,
-                    |state| state.warm_up_left = 1,
-                    |state| state.config.decay1 = 2.0,
-                    |state| state.config.scaling = 9,
-                    |state| state.config.non_finite = 9,
-                ];
-                for damage in damages {
-                    let mut state = state();
-                    damage(&mut state);
+            fn states_that_were_not_initialised_are_errors() {
+                for byte in 0..=u8::MAX {
+                    // SAFETY: any bytes are a struct of numbers.
+                    let (mut state, mut limits, mut bytes) = unsafe {
+                        let mut state = MaybeUninit::<$state>::uninit();
+                        state.as_mut_ptr().write_bytes(byte, 1);
+                        (state.assume_init(), limits(), [0; ALRC_SNAPSHOT_LEN])
+                    };
+                    let no_sums = sums(&[]);
+                    let none = null_mut();
                     // SAFETY: null or valid.
-                    let status = unsafe { $step(&mut state, 1.0, null_mut(), null_mut()) };
-                    assert_eq!(status, ALRC_ERROR_STATE);
+                    let statuses = unsafe {
+                        [
+                            $step(&mut state, 1.0, none, none),
+                            $step_batch(&mut state, [1.0].as_ptr(), none, none, 1, null_mut()),
+                            $get_limits(&state, &mut limits),
+                            $update(&mut state, &no_sums),
+                            $moments(&state, none, none),
+                            $save(&state, bytes.as_mut_ptr(), bytes.len()),
+                        ]
+                    };
+                    assert_eq!(statuses, [ALRC_ERROR_STATE; 6]);
                 }
+            }
+
+            #[test]
+            fn a_state_of_the_other_type_is_an_error() {
+                let size = size_of::<$state>().max(size_of::<$other_state>());
+                let mut memory = vec![0_u64; size.div_ceil(8)];
+                let mut bytes = [0; ALRC_SNAPSHOT_LEN];
+                // SAFETY: valid: room for either, aligned for either.
+                let status = unsafe {
+                    assert_eq!($init(memory.as_mut_ptr().cast(), &config()), ALRC_OK);
+                    $other_save(memory.as_ptr().cast(), bytes.as_mut_ptr(), bytes.len())
+                };
+                assert_eq!(status, ALRC_ERROR_STATE);
+            }
+
+            #[test]
+            fn damaged_structs_are_errors() {
                 let damages: [fn(&mut $limits); 3] = [
                     |limits| limits.mean = $float::NAN,
                     |limits| limits.lower = limits.upper,
@@ -338,10 +361,10 @@ macro_rules! interface {
 
 interface!(f32: alrc_f32 alrc_f32_config alrc_f32_limits alrc_f32_sums alrc_f32_report, alrc_f32_config_default
     alrc_f32_init alrc_f32_step alrc_f32_step_batch alrc_f32_get_limits alrc_f32_clip alrc_f32_sums_merge
-    alrc_f32_update alrc_f32_moments alrc_f32_save alrc_f32_load, alrc_f64_load alrc_f64);
+    alrc_f32_update alrc_f32_moments alrc_f32_save alrc_f32_load, alrc_f64_save alrc_f64_load alrc_f64);
 interface!(f64: alrc_f64 alrc_f64_config alrc_f64_limits alrc_f64_sums alrc_f64_report, alrc_f64_config_default
     alrc_f64_init alrc_f64_step alrc_f64_step_batch alrc_f64_get_limits alrc_f64_clip alrc_f64_sums_merge
-    alrc_f64_update alrc_f64_moments alrc_f64_save alrc_f64_load, alrc_f32_load alrc_f32);
+    alrc_f64_update alrc_f64_moments alrc_f64_save alrc_f64_load, alrc_f32_save alrc_f32_load alrc_f32);
 
 #[test]
 fn every_status_has_a_message_of_its_own() {

@@ -98,6 +98,7 @@ class Interface:
             ("carry", real),
             ("variance", real),
             ("warm_up_left", c_uint32),
+            ("tag", c_uint32),
         )
         self.Report = struct(
             "Report",

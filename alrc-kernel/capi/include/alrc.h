@@ -7,8 +7,8 @@
  * Every function that can fail returns an alrc_status, 0 (ALRC_OK) for success. After any other value nothing has been
  * changed and nothing written. A struct is written by the library before it is read: alrc_f32 by alrc_f32_init or
  * alrc_f32_load, alrc_f32_limits by alrc_f32_limits, alrc_f32_sums by alrc_f32_clip, alrc_f32_config by
- * alrc_f32_config_default. A state that was not, and numbers that cannot be in one of the others, give an error, and no
- * numbers undefined behaviour.
+ * alrc_f32_config_default. A state that was never written gives an error, and so do numbers that limits or sums cannot
+ * have; no numbers whatever cause undefined behaviour.
  *
  * Pointers: "may be NULL" says so; any other null pointer is ALRC_ERROR_NULL. A buffer holds len elements; with len 0
  * it may be NULL. Neither buffers nor structs overlap, but that clipped may be losses, which it then replaces.

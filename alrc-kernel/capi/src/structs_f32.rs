@@ -1,7 +1,7 @@
 // The structs of one floating-point type, and how the kernel's types come from them and go into them; `build.rs` writes
 // those for the other.
 
-use alrc_kernel::{Alrc, BatchSums, Config, Limits, Report, Start, State};
+use alrc_kernel::{Alrc, BatchSums, Config, Limits, NonFinite, Report, Scaling, Start, State};
 
 use crate::choices::{non_finite_from_kernel, non_finite_to_kernel, scaling_from_kernel, scaling_to_kernel};
 use crate::memory::Plain;
@@ -120,13 +120,19 @@ impl alrc_f32_config {
     pub(crate) fn kernel(&self) -> Result<Config<f32>, alrc_status> {
         let scaling = scaling_to_kernel(self.scaling).ok_or(ALRC_ERROR_SCALING)?;
         let non_finite = non_finite_to_kernel(self.non_finite).ok_or(ALRC_ERROR_NON_FINITE)?;
-        Ok(Config { scaling, non_finite, ..self.validated() })
+        Ok(self.with_choices(scaling, non_finite))
     }
 
-    /// Parameters that have been validated.
+    /// Parameters that a state holds, and which were validated before it did.
     // Inlined here and below, a state's numbers stay in registers until the result of a step.
     #[inline(always)]
-    fn validated(&self) -> Config<f32> {
+    fn kernel_of_state(&self) -> Config<f32> {
+        let scaling = scaling_to_kernel(self.scaling).unwrap_or_default();
+        self.with_choices(scaling, non_finite_to_kernel(self.non_finite).unwrap_or_default())
+    }
+
+    #[inline(always)]
+    fn with_choices(&self, scaling: Scaling, non_finite: NonFinite) -> Config<f32> {
         Config {
             num_stddev: self.num_stddev,
             num_stddev_below: (self.num_stddev_below != f32::INFINITY).then_some(self.num_stddev_below),
@@ -137,8 +143,8 @@ impl alrc_f32_config {
                 steps => Start::WarmUp { steps },
             },
             epsilon: self.epsilon,
-            scaling: scaling_to_kernel(self.scaling).unwrap_or_default(),
-            non_finite: non_finite_to_kernel(self.non_finite).unwrap_or_default(),
+            scaling,
+            non_finite,
         }
     }
 }
@@ -174,7 +180,7 @@ impl alrc_f32 {
             return Err(ALRC_ERROR_STATE);
         }
         let state = State { mean, carry, variance, warm_up_left };
-        Ok(Alrc::from_parts_of_another(config.validated(), state))
+        Ok(Alrc::from_parts_of_another(config.kernel_of_state(), state))
     }
 
     /// What a step changes.

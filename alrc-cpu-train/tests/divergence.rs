@@ -74,6 +74,28 @@ fn the_advice_after_a_divergence_suits_the_run() {
     assert!(!message.contains("clipping") && !message.contains("--num-stddev"), "{message}");
 }
 
+/// However few checkpoints are kept, the last one from which a step had a finite loss is among them.
+#[test]
+fn what_is_lost_does_not_take_the_place_of_what_can_be_used() {
+    let directory = directory();
+    let diverges = ["--loss", "quartic", "--optimizer", "sgd", "--learning-rate", "2", "--num-stddev", "off"];
+    for every in ["1", "4"] {
+        let options = ["--steps", "300", "--keep", "1", "--checkpoint-every", every, "--out", "out"];
+        let output = run(directory.path(), &[&diverges[..], &options].concat()).output().unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{message}");
+        assert_eq!(fs::read_dir(directory.path().join("out/checkpoints")).unwrap().count(), 2, "{message}");
+        let (_, advice) = message.split_once("--init ").expect(&message);
+        let init = advice.split_whitespace().next().unwrap();
+        let calm = ["--learning-rate", "1e-6", "--num-stddev", "off", "--init", init, "--out", "calm"];
+        run(directory.path(), &calm).assert().success();
+        let losses = fs::read_to_string(directory.path().join("calm/losses.csv")).unwrap();
+        assert!(!losses.contains("NaN"), "{losses}");
+        fs::remove_dir_all(directory.path().join("out")).unwrap();
+        fs::remove_dir_all(directory.path().join("calm")).unwrap();
+    }
+}
+
 /// Parameters that are finite and give no finite loss: a lower learning rate is no remedy.
 #[test]
 fn parameters_too_large_are_named() {

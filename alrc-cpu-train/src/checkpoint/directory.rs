@@ -1,4 +1,4 @@
-//! The checkpoints of a run: `step-NNNNNNNN.safetensors`, of which the newest few are kept.
+//! The checkpoints of a run: `step-NNNNNNNN.safetensors`, of which the newest few are kept, and one that can be used.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,15 +20,26 @@ impl Directory {
         Self { path, keep }
     }
 
-    /// Writes a checkpoint, and only then removes those that are too many; returns its path.
+    /// Writes a checkpoint, and only then removes those that are too many, as [`remove_old`](Self::remove_old) says;
+    /// returns its path.
     pub fn write(&self, trainer: &Trainer, counters: &Counters) -> Result<PathBuf, CheckpointError> {
         let path = self.path.join(format!("step-{:08}.safetensors", trainer.step));
         write(&path, trainer, counters)?;
-        for old in self.newest_first()?.into_iter().skip(self.keep) {
+        self.remove_old(trainer.step.saturating_sub(counters.lost_steps.into()))?;
+        Ok(path)
+    }
+
+    /// Removes all but the newest checkpoints that are kept and, where the last step with a finite loss was the one
+    /// numbered `finite_steps - 1`, the newest from which that step can be made: of later ones it is not known yet whether
+    /// any loss is finite.
+    pub fn remove_old(&self, finite_steps: u64) -> Result<(), CheckpointError> {
+        let usable = self.newest_before(finite_steps);
+        let old = self.newest_first()?.into_iter().skip(self.keep);
+        for old in old.filter(|old| usable.as_ref() != Some(old)) {
             std::fs::remove_file(&old)
                 .map_err(|source| CheckpointError::Unwritable { path: old.clone(), source })?;
         }
-        Ok(path)
+        Ok(())
     }
 
     /// Every checkpoint, good or not.

@@ -101,7 +101,7 @@ pub(super) struct Options {
     /// Steps from one checkpoint to the next
     #[arg(long, value_name = "STEPS", value_parser = whole::<u64>(permitted("checkpoint-every")))]
     checkpoint_every: Option<u64>,
-    /// Checkpoints kept, the newest ones
+    /// Checkpoints kept, the newest ones; beside them stays the last from which a loss was finite
     #[arg(long, value_name = "NUMBER", value_parser = whole::<usize>(permitted("keep")))]
     keep: Option<usize>,
 }

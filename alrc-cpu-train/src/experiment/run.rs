@@ -66,6 +66,8 @@ struct Files {
     events: EventWriter,
     /// The newest checkpoint.
     good: Option<PathBuf>,
+    /// Whether it is not known yet that a step from the newest checkpoint has a finite loss.
+    is_untried: bool,
     _lock: DirectoryLock,
 }
 
@@ -112,6 +114,7 @@ impl Run {
                     losses: newest.losses,
                     events: EventWriter::resume(&path, trainer.step).map_err(unwritable(&path))?,
                     good: Some(newest.checkpoint),
+                    is_untried: true,
                     _lock: lock,
                 };
                 save_toml(&directory.join(CONFIG), &trainer.config)?;
@@ -138,6 +141,7 @@ impl Run {
             losses: LossWriter::create(&losses).map_err(unwritable(&losses))?,
             events: EventWriter::create(&events).map_err(unwritable(&events))?,
             good: None,
+            is_untried: false,
             _lock: lock,
         };
         // No checkpoint may outlive a power cut that takes the names of these files.
@@ -196,6 +200,13 @@ impl Run {
             files.save_samples(&self.trainer)?;
         }
         self.save_checkpoint()?;
+        if let Some(files) = &mut self.files
+            && ending == Ending::Finished
+            && self.statistics.counters.lost_steps == 0
+        {
+            // No step follows that could try the last checkpoint.
+            files.remove_old(self.trainer.step + 1)?;
+        }
         self.finish(ending, has_trained)
     }
 
@@ -239,6 +250,9 @@ impl Run {
         self.statistics.step(&record);
         if let Some(files) = &mut self.files {
             files.record(&record)?;
+            if !record.is_lost() {
+                files.remove_old(self.trainer.step)?;
+            }
         }
         Ok(record)
     }
@@ -280,6 +294,16 @@ impl Files {
         self.losses.sync().map_err(|source| self.unwritable(LOSSES, source))?;
         self.events.sync().map_err(|source| self.unwritable(EVENTS, source))?;
         self.good = Some(self.checkpoints.write(trainer, counters)?);
+        self.is_untried = true;
+        Ok(())
+    }
+
+    /// Removes the checkpoint that was kept in case the newest is of no use, once `finite_steps` steps have come to a
+    /// finite loss.
+    fn remove_old(&mut self, finite_steps: u64) -> Result<(), RunError> {
+        if std::mem::take(&mut self.is_untried) {
+            self.checkpoints.remove_old(finite_steps)?;
+        }
         Ok(())
     }
 

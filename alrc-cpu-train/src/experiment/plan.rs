@@ -5,11 +5,13 @@ use std::path::Path;
 
 use indicatif::HumanCount;
 use serde::Serialize;
+use tracing::{info, warn};
 
 use super::grid::GridRun;
 use super::run;
 use crate::config::Config;
 use crate::record::progress::duration;
+use crate::record::summary::Summary;
 
 /// The work of a series of runs.
 #[derive(Clone, Debug, Serialize)]
@@ -20,6 +22,10 @@ pub struct Plan {
     pub finished: usize,
     /// Runs that go on from a checkpoint.
     pub begun: usize,
+    /// Runs that were begun with fewer steps, and go on.
+    pub lengthened: usize,
+    /// Runs that were begun with more steps: they end earlier, or are past the last step already.
+    pub shortened: usize,
     /// Steps of all runs together, from their first to their last.
     pub steps: u64,
     /// Images of these steps.
@@ -41,6 +47,8 @@ impl Plan {
             runs: runs.len(),
             finished: 0,
             begun: 0,
+            lengthened: 0,
+            shortened: 0,
             steps: runs.iter().map(|run| run.config.steps).sum(),
             images: runs.iter().map(|run| images(&run.config)).sum(),
             images_left: 0,
@@ -52,10 +60,17 @@ impl Plan {
             let directory = directory.join(name);
             let steps = run::steps_done(&directory, config.steps);
             // After its last step a run is not finished before its summary is there.
-            if run::finished(&directory, config.steps).is_some() {
+            let finished = run::finished(&directory, config.steps);
+            if finished.is_some() {
                 plan.finished += 1;
             } else if steps > 0 {
                 plan.begun += 1;
+            }
+            // What cannot be read is told when the run is to go on.
+            if let Ok(Some(found)) = run::read_config(&directory) {
+                let has_diverged = finished.as_ref().is_some_and(Summary::has_diverged);
+                plan.lengthened += usize::from(found.steps < config.steps && finished.is_none());
+                plan.shortened += usize::from(found.steps > config.steps && !has_diverged);
             }
             speeds.extend(Speed::of_finished(&directory, config.steps));
             plan.images_done.push(steps * config.batch_size as u64);
@@ -68,6 +83,25 @@ impl Plan {
         let side_by_side = jobs.min(plan.runs - plan.finished).max(1);
         plan.seconds_left = seconds.sum::<Option<f64>>().map(|seconds| seconds / side_by_side as f64);
         plan
+    }
+
+    /// Tells what becomes of runs that were begun with another number of steps.
+    pub fn tell_other_steps(&self) {
+        let were = |runs: usize| match runs {
+            1 => "1 run was".to_owned(),
+            _ => format!("{} runs were", HumanCount(runs as u64)),
+        };
+        if self.lengthened > 0 {
+            let were = were(self.lengthened);
+            info!("{were} begun with fewer steps; all go on to the number that is given now");
+        }
+        if self.shortened > 0 {
+            warn!(
+                "{} begun with more steps; they end at the number that is given now, or stay as they are where they are \
+                 past it: choose another --out for runs of exactly so many",
+                were(self.shortened)
+            );
+        }
     }
 }
 

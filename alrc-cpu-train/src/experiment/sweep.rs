@@ -77,6 +77,7 @@ pub fn sweep(
     run::check_is_no_run(directory)?;
     let plan = Plan::new(&runs, directory, jobs);
     info!("{label}: {plan}");
+    plan.tell_other_steps();
     let overall = Overall::new(label, plan.finished, plan.images - plan.images_left, plan.images);
     let series = Series { datasets, overall, stop };
     let runs: Vec<_> = runs.into_iter().zip(plan.images_done).collect();

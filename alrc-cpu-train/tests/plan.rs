@@ -1,0 +1,83 @@
+//! What a sweep or a comparison says of its runs before it begins, or instead.
+
+#[path = "common/program.rs"]
+mod program;
+
+use std::fs;
+use std::path::Path;
+
+use program::{alrc_train, assert_holds, directory, write_data};
+use serde_json::Value;
+
+/// Two small runs.
+const GRID: &str = r#"
+[options]
+data = "data"
+steps = 20
+width = 2
+checkpoint-every = 5
+[vary]
+num-stddev = [2, "off"]
+"#;
+
+/// What is said on standard output and standard error by a command that succeeds.
+#[track_caller]
+fn told(directory: &Path, arguments: &[&str]) -> [String; 2] {
+    let output = alrc_train(directory, arguments).output().unwrap();
+    let [stdout, stderr] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    assert!(output.status.success(), "{stderr}");
+    [stdout, stderr]
+}
+
+fn rows(run: &Path) -> usize {
+    fs::read_to_string(run.join("losses.csv")).unwrap().lines().count() - 1
+}
+
+/// With more steps, finished runs go on; with fewer, they stay as they are. Either is told, before and when it happens.
+#[test]
+fn a_sweep_tells_that_runs_had_other_steps() {
+    let directory = directory();
+    write_data(directory.path(), "data", 5);
+    fs::write(directory.path().join("grid.toml"), GRID).unwrap();
+    let sweep = |arguments: &[&str]| {
+        let arguments = [&["sweep", "grid.toml", "--out", "out"], arguments].concat();
+        told(directory.path(), &arguments)
+    };
+    let counts = |steps: &str| {
+        let [document, _] = sweep(&["--list", "--json", "--steps", steps]);
+        let plan = serde_json::from_str::<Value>(&document).unwrap()["plan"].take();
+        ["lengthened", "shortened", "finished"].map(|count| plan[count].as_u64())
+    };
+    let [_, message] = sweep(&[]);
+    assert!(!message.contains("begun with"), "{message}");
+    assert_eq!(counts("20"), [Some(0), Some(0), Some(2)]);
+
+    let run = directory.path().join("out/num-stddev-2_seed-0");
+    assert_eq!(counts("10"), [Some(0), Some(2), Some(2)]);
+    let fewer = ["2 runs were begun with more steps", "past it", "choose another --out"];
+    assert_holds(&sweep(&["--steps", "10", "--list"])[1], &fewer);
+    assert_holds(&sweep(&["--steps", "10"])[1], &fewer);
+    assert_eq!(rows(&run), 20);
+
+    assert_eq!(counts("30"), [Some(2), Some(0), Some(0)]);
+    let more = ["2 runs were begun with fewer steps", "go on to the number that is given now"];
+    assert_holds(&sweep(&["--steps", "30", "--list"])[1], &more);
+    assert_holds(&sweep(&["--steps", "30"])[1], &more);
+    assert_eq!(rows(&run), 30);
+    assert_eq!(counts("30"), [Some(0), Some(0), Some(2)]);
+}
+
+/// The same of a comparison; fewer steps it refuses.
+#[test]
+fn a_comparison_tells_that_it_goes_on_to_more_steps() {
+    let directory = directory();
+    let compare = |arguments: &[&str]| {
+        let options = ["compare", "--width", "2", "--out", "out", "--seeds", "1"];
+        told(directory.path(), &[&options, arguments].concat())
+    };
+    compare(&["--steps", "10"]);
+    let [_, message] = compare(&["--resume"]);
+    assert!(!message.contains("begun with"), "{message}");
+    let [_, message] = compare(&["--resume", "--steps", "15"]);
+    assert_holds(&message, &["2 runs were begun with fewer steps", "go on to the number that is given now"]);
+}

@@ -81,3 +81,29 @@ fn a_comparison_tells_that_it_goes_on_to_more_steps() {
     let [_, message] = compare(&["--resume", "--steps", "15"]);
     assert_holds(&message, &["2 runs were begun with fewer steps", "go on to the number that is given now"]);
 }
+
+/// Images that are not there are told by a list, which is made all the same; not where no run needs them any more.
+#[test]
+fn a_list_tells_that_images_are_missing() {
+    let directory = directory();
+    fs::write(directory.path().join("grid.toml"), GRID).unwrap();
+    fs::create_dir(directory.path().join("empty")).unwrap();
+    let list = |arguments: &[&str]| {
+        told(directory.path(), &[&["sweep", "grid.toml", "--out", "out", "--list"], arguments].concat())
+    };
+    let [names, message] = list(&[]);
+    assert_eq!(names.lines().count(), 2);
+    let missing = ["WARN", "cannot read data", "alrc-train data fetch", "grid.toml"];
+    assert_holds(&message, &missing);
+    assert_eq!(message.matches("cannot read").count(), 1, "{message}");
+    assert_holds(&list(&["--json"])[1], &missing);
+    let [_, message] = list(&["--data", "empty"]);
+    assert_holds(&message, &["WARN", "empty holds no data_batch_*.bin"]);
+    assert!(!list(&["--data", "builtin"])[1].contains("WARN"));
+
+    write_data(directory.path(), "data", 5);
+    assert!(!list(&[])[1].contains("WARN"));
+    told(directory.path(), &["sweep", "grid.toml", "--out", "out"]);
+    fs::remove_dir_all(directory.path().join("data")).unwrap();
+    assert!(!list(&[])[1].contains("WARN"));
+}

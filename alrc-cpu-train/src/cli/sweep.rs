@@ -1,5 +1,6 @@
 //! `alrc-train sweep`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -7,15 +8,16 @@ use std::str::FromStr;
 use clap::Args;
 use serde_json::json;
 use toml::Value;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::options::{Options, directory, whole};
 use super::{Failure, counted, stop_on_signal, stopped};
 use crate::backend::BackendKind;
 use crate::config::{Config, ConfigError, NumStddev, permitted};
+use crate::data;
 use crate::experiment::grid::{Grid, GridError, GridRun, PUBLISHED};
 use crate::experiment::plan::Plan;
-use crate::experiment::run;
+use crate::experiment::run::{self, RunError};
 use crate::experiment::sweep::{self, Datasets, Outcome, Swept};
 use crate::record::summary::Ending;
 
@@ -23,7 +25,8 @@ use crate::record::summary::Ending;
 ///
 /// Each run has a directory of its own below --out. The same command again skips what is finished and continues what
 /// was begun; several processes, such as the shards of a job array, may work on one directory. With more --steps, finished
-/// runs go on; with fewer, they stay as they are. --list tells the cost and begins nothing. That a run diverges is a result: it is counted at the end, whenever it did, and the status is 0.
+/// runs go on; with fewer, they stay as they are. --list tells the cost, and whether images are missing, and begins
+/// nothing. That a run diverges is a result: it is counted at the end, whenever it did, and the status is 0.
 ///
 /// Options given here hold for every run, in place of the grid's; what neither gives has its default. So --batch-size and
 /// --num-stddev, with one value, end what a grid varies; --batch-sizes and --num-stddevs vary it over other values.
@@ -95,9 +98,7 @@ impl Sweep {
         let stop = stop_on_signal(true)?;
         let (label, datasets) = (name.to_string_lossy(), Datasets::default());
         let swept = sweep::sweep(runs, &directory, self.jobs, &label, &datasets, &stop);
-        // A published grid names no data.
-        let origin = Some(PathBuf::from(&self.grid));
-        let swept = swept.map_err(|error| self.options.tell_origin_of_data(error, origin))?;
+        let swept = swept.map_err(|error| self.tell_origin_of_data(error))?;
         let printed = self.print(&swept, &directory);
         if stop.is_asked() {
             info!("to go on, give the same command again");
@@ -176,7 +177,26 @@ impl Sweep {
             info!("{plan}");
         }
         plan.tell_other_steps();
+        self.warn_of_missing_data(runs, directory);
         Ok(())
+    }
+
+    /// Tells of images that runs with something left to do need, and that are not there.
+    fn warn_of_missing_data(&self, runs: &[GridRun], directory: &Path) {
+        let needs_data =
+            |run: &&GridRun| run::finished(&directory.join(&run.name), run.config.steps).is_none();
+        let needed: BTreeSet<&str> =
+            runs.iter().filter(needs_data).map(|run| run.config.data.as_str()).collect();
+        for data in needed {
+            if let Err(error) = data::check(data) {
+                warn!("these runs cannot be trained yet: {}", self.tell_origin_of_data(error.into()));
+            }
+        }
+    }
+
+    /// The failure; if it is that of images, with the grid that names them. A published grid names none.
+    fn tell_origin_of_data(&self, error: RunError) -> Failure {
+        self.options.tell_origin_of_data(error, Some(PathBuf::from(&self.grid)))
     }
 }
 

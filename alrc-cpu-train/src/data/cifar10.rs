@@ -100,6 +100,17 @@ pub fn read(path: &Path) -> Result<Dataset, DataError> {
     Ok(Dataset { records })
 }
 
+/// An error if there are no images at `path`, as far as that shows without reading them.
+pub fn check(path: &Path) -> Result<(), DataError> {
+    let unreadable = |source| DataError::Unreadable { path: path.to_owned(), source };
+    if !path.metadata().map_err(unreadable)?.is_dir() {
+        return Ok(());
+    }
+    let mut entries = path.read_dir().map_err(unreadable)?.flatten();
+    let has_files = entries.any(|entry| is_training_file(&entry.file_name().to_string_lossy()));
+    if has_files { Ok(()) } else { Err(DataError::NoFiles(path.to_owned())) }
+}
+
 /// Reads the files of a directory or archive that are wanted, in the order of their places, of which at least one is a
 /// training file; or the one file that `path` names, whatever it is called.
 pub(super) fn read_files(path: &Path, is_wanted: fn(&str) -> bool) -> Result<Vec<StoredFile>, DataError> {

@@ -42,6 +42,14 @@ pub fn load(data: &str, seed: u64) -> Result<Dataset, DataError> {
     }
 }
 
+/// An error if what `--data` names is missing, as far as that shows without reading it.
+pub fn check(data: &str) -> Result<(), DataError> {
+    match data {
+        BUILTIN => Ok(()),
+        path => cifar10::check(Path::new(path)),
+    }
+}
+
 /// The images of a data set, in order; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dataset {

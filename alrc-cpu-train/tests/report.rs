@@ -319,8 +319,31 @@ fn the_same_run_counts_once() {
     let output = alrc_train(directory.path(), &["report", "runs", "runs/a", "--json"]).output().unwrap();
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(document["groups"][0]["repeats"], 1);
-    assert!(document["left_out"][0].as_str().unwrap().contains("the same run"), "{document}");
+    let left_out = document["left_out"][0].as_str().unwrap();
+    let place = |name: &str| runs.canonicalize().unwrap().join(name).display().to_string();
+    assert!(left_out.starts_with(&place("b")), "{left_out}");
+    assert!(left_out.ends_with(&format!("the same run, seed and all, as {}", place("a"))), "{left_out}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("warning"));
+}
+
+/// A copy is named with the run that stays, however many there are.
+#[test]
+fn every_copy_is_named_with_the_run_that_counts() {
+    let directory = tempfile::tempdir().unwrap();
+    let runs = directory.path().join("runs");
+    for (name, threads) in [("a", "threads = 2"), ("b", "threads = 3"), ("c", "threads = 4")] {
+        FakeRun { options: threads, ..RUN }.write(&runs.join(name));
+    }
+    // Of the first two, losses are lost: the third counts.
+    for (name, rows) in [("a", 21), ("b", 41)] {
+        let losses = fs::read_to_string(runs.join(name).join("losses.csv")).unwrap();
+        let kept: Vec<_> = losses.lines().take(rows).collect();
+        fs::write(runs.join(name).join("losses.csv"), kept.join("\n") + "\n").unwrap();
+    }
+    let document = report(directory.path());
+    let left_out = document["left_out"].as_array().unwrap();
+    assert_eq!(left_out.len(), 2, "{document}");
+    assert!(left_out.iter().all(|copy| copy.as_str().unwrap().ends_with("/c")), "{document}");
 }
 
 #[test]

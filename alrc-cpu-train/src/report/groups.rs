@@ -98,8 +98,17 @@ pub struct Collection {
     pub settings: Vec<Setting>,
     /// Other keys whose value is not the same in all settings.
     pub varying: Vec<String>,
-    /// Runs that repeat another run, seed and all, and are left out.
-    pub copies: Vec<PathBuf>,
+    /// Runs that are left out.
+    pub copies: Vec<Copied>,
+}
+
+/// A run that repeats another one, seed and all.
+#[derive(Clone, Debug)]
+pub struct Copied {
+    /// Where it lies.
+    pub directory: PathBuf,
+    /// Where the one lies that counts.
+    pub of: PathBuf,
 }
 
 /// Options that change nothing without clipping.
@@ -146,15 +155,21 @@ impl Collection {
     /// Puts runs in order.
     pub fn new(runs: Vec<Run>) -> Self {
         let mut by_setting: BTreeMap<BTreeMap<String, String>, Vec<Run>> = BTreeMap::new();
-        let mut copies = Vec::new();
+        let mut copies: Vec<Copied> = Vec::new();
         for run in tell_images_apart(runs) {
             let others = by_setting.entry(run.setting.clone()).or_default();
             let is_same = |other: &&mut Run| {
                 other.config.seed == run.config.seed && other.config.num_stddev == run.config.num_stddev
             };
             match others.iter_mut().find(is_same) {
-                Some(other) if other.steps >= run.steps => copies.push(run.directory),
-                Some(other) => copies.push(std::mem::replace(other, run).directory),
+                Some(other) => {
+                    let copy = if other.steps >= run.steps { run } else { std::mem::replace(other, run) };
+                    let of = other.directory.clone();
+                    // The copies of what is now a copy itself.
+                    let former = copies.iter_mut().filter(|known| known.of == copy.directory);
+                    former.for_each(|known| known.of.clone_from(&of));
+                    copies.push(Copied { directory: copy.directory, of });
+                }
                 None => others.push(run),
             }
         }

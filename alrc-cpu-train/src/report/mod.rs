@@ -107,7 +107,8 @@ pub fn read(directories: &[PathBuf]) -> Result<Report, ReportError> {
     }
     let collection = Collection::new(runs);
     for copy in &collection.copies {
-        problems.push(format!("{}: the same run, seed and all, as another", copy.display()));
+        let (directory, of) = (copy.directory.display(), copy.of.display());
+        problems.push(format!("{directory}: the same run, seed and all, as {of}"));
     }
     Ok(Report { collection, problems })
 }

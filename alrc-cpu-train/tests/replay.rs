@@ -165,6 +165,29 @@ fn the_suggested_start_fits_the_curve() {
     assert_eq!(again["trials"][0]["clipped"], 20);
 }
 
+/// A curve that falls at first is clipped there from a start that suits what follows; spikes may be anywhere.
+#[test]
+fn a_start_that_clips_the_fall_of_a_curve_says_so() {
+    let directory = directory();
+    let replay = |loss: &dyn Fn(u32) -> f64, arguments: &[&str]| {
+        let text: String = (0..2000).map(|step| format!("{}\n", loss(step))).collect();
+        fs::write(directory.path().join("log"), text).unwrap();
+        let arguments = [&["replay", "log"], arguments].concat();
+        String::from_utf8(alrc_train(directory.path(), &arguments).output().unwrap().stdout).unwrap()
+    };
+    let noise = |step: u32| f64::from(step * 7919 % 101) / 101.0;
+    let falls = |step: u32| 4.0 + noise(step) + 60.0 * (-f64::from(step) / 12.0).exp();
+    let told = replay(&falls, &[]);
+    let parts = ["clipped losses are among the first 200", "falls there", "--warm-up 20"];
+    assert_holds(&told, &parts);
+    // As advised.
+    let told = replay(&falls, &["--warm-up", "20"]);
+    assert!(told.contains("| given: warm-up 20 | – | – | 0.000 % |"), "{told}");
+    let spikes = |step: u32| 4.0 + noise(step) + if step % 100 == 50 { 40.0 } else { 0.0 };
+    let told = replay(&spikes, &[]);
+    assert!(!told.contains("falls there"), "{told}");
+}
+
 /// As in a run: the first steps pass, and make the moments from which clipping goes on.
 #[test]
 fn a_warm_up_takes_the_place_of_the_estimates() {

@@ -53,7 +53,7 @@ pub(super) fn losses_that_are_lost(summary: &Summary, config: &Config) -> Option
 }
 
 /// Steps of a warm-up that is proposed.
-const WARM_UP: u64 = 20;
+pub(super) const WARM_UP: u64 = 20;
 
 /// What became of a run that diverged, and what may help.
 pub(super) fn diverged(summary: &Summary, config: &Config, directory: &Path) -> Failure {

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 use indicatif::HumanCount;
 
+use super::divergence::WARM_UP;
 use super::options::{directory, number, whole};
 use super::{Failure, counted};
 use crate::config::{Config, check_start, permitted};
@@ -29,7 +30,9 @@ const CLIPPED: &str = "clipped.csv";
 /// value are passed over.
 ///
 /// The suggested start comes from the first 1/(1 - decay) losses (100 to 15,000) without their largest twentieth:
-/// mu1-start is their mean, mu2-start the square of the mean plus that of the standard deviation.
+/// mu1-start is their mean, mu2-start the square of the mean plus that of the standard deviation. Where most of what it
+/// clips is in the first tenth of the curve (of the first 15,000 losses of a longer one), which may fall there, that is
+/// told.
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true, args_override_self = true)]
 #[command(after_help = "Examples:
@@ -142,6 +145,17 @@ impl Replay {
         match replay.suggestion {
             Some(start) => {
                 say!("suggestion: --mu1-start {} --mu2-start {}", start.mu1_start, start.mu2_start)?;
+                let mut suggested = replay.trials.iter().filter(|trial| trial.is_suggested);
+                if let Some(trial) = suggested.find(|trial| trial.clips_the_fall()) {
+                    say!(
+                        "with it, {} of {} clipped losses are among the first {} (--num-stddev {}): if the curve falls \
+                         there, these are no spikes, and --warm-up {WARM_UP} instead lets it fall",
+                        HumanCount(trial.clipped_first),
+                        HumanCount(trial.clipped),
+                        HumanCount(replay.first),
+                        trial.num_stddev
+                    )?;
+                }
             }
             None => say!("no start can be suggested for such losses")?,
         }

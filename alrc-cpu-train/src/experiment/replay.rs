@@ -3,11 +3,14 @@
 //! Every value counts as the loss of one step, in single precision as in a training loop. A logged curve is that of
 //! the training that was: with clipping, the later losses would have been others.
 
+mod suggestion;
+
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use alrc_kernel::{Alrc, Config, ConfigError, Start};
 use serde::Serialize;
+pub use suggestion::{Estimate, suggest};
 use thiserror::Error;
 
 use super::log::{Log, LogError};
@@ -38,21 +41,6 @@ pub enum ReplayError {
     Unwritable(#[from] io::Error),
 }
 
-/// Estimates from which the moments start.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Estimate {
-    /// mu1 before the first step.
-    pub mu1_start: f32,
-    /// mu2 before the first step.
-    pub mu2_start: f32,
-}
-
-impl From<Estimate> for Start<f32> {
-    fn from(Estimate { mu1_start, mu2_start }: Estimate) -> Self {
-        Self::Estimate { mu1: mu1_start, mu2: mu2_start }
-    }
-}
-
 /// The clipping of the curve with one threshold and one start.
 #[derive(Clone, Debug, Serialize)]
 pub struct Trial {
@@ -67,6 +55,8 @@ pub struct Trial {
     pub warm_up: u32,
     /// Losses that are clipped.
     pub clipped: u64,
+    /// Those of them that are among the [first](Replay::first) losses.
+    pub clipped_first: u64,
     /// Their share of all losses.
     pub clipped_fraction: f64,
     /// The smallest scale of a gradient of a finite loss.
@@ -90,6 +80,8 @@ pub struct Replay {
     pub column: String,
     /// Losses, finite or not.
     pub losses: u64,
+    /// The first tenth of the losses, or of the first 15,000: where a curve may fall steeply.
+    pub first: u64,
     /// Those that are NaN or infinite in single precision.
     pub non_finite: u64,
     /// Rows without a value.
@@ -137,6 +129,7 @@ pub fn replay(
     }
     let remembered = configs.first().map_or(1.0, |config| 1.0 / (1.0 - config.decay1)) as usize;
     let suggestion = suggest(&head[..remembered.max(FEWEST).min(head.len())]);
+    let first = head.len() as u64 / 10;
     let window = window(head.len() as u64);
     let mut curve = LossCurve::new(window);
     let mut trials = trials(configs, suggestion);
@@ -144,7 +137,9 @@ pub fn replay(
     let mut step = |loss: f64| -> io::Result<()> {
         curve.push(loss);
         for trial in &mut trials {
-            if let (Some((limit, scale)), Some(clipped)) = (trial.step(loss as f32), &mut clipped) {
+            if let (Some((limit, scale)), Some(clipped)) =
+                (trial.step(loss as f32, losses < first), &mut clipped)
+            {
                 clipped.write(trial, losses, loss, limit, scale)?;
             }
         }
@@ -164,29 +159,19 @@ pub fn replay(
     }
     trials.iter_mut().for_each(|trial| trial.finish(losses));
     let (spikes, largest) = (curve.spikes, curve.largest);
-    Ok(Replay { column, losses, non_finite, empty_rows, window, spikes, largest, suggestion, trials, curve })
-}
-
-/// A start from the first losses: without the non-finite ones and the largest twentieth, which may be spikes,
-/// `mu1_start` is their mean and `mu2_start` the square of the mean plus that of the standard deviation; the standard
-/// deviation is taken as at least a twentieth of the mean, for a narrower limit would clip harmless fluctuations.
-pub fn suggest(losses: &[f64]) -> Option<Estimate> {
-    let mut losses: Vec<f64> = losses.iter().copied().filter(|loss| loss.is_finite()).collect();
-    losses.sort_by(f64::total_cmp);
-    losses.truncate(losses.len() - losses.len() / 20);
-    let count = losses.len() as f64;
-    let mean = round(losses.iter().sum::<f64>() / count);
-    let variance = losses.iter().map(|loss| (loss - mean).powi(2)).sum::<f64>() / count;
-    let std_dev = variance.sqrt().max(mean.abs() / 20.0).max(1e-6);
-    let mu2 = round(mean * mean + std_dev * std_dev);
-    let estimate = Estimate { mu1_start: mean as f32, mu2_start: mu2 as f32 };
-    let is_permitted = Config { start: estimate.into(), ..Config::default() }.validate().is_ok();
-    is_permitted.then_some(estimate)
-}
-
-/// To four significant digits.
-fn round(value: f64) -> f64 {
-    format!("{value:.3e}").parse().unwrap_or(value)
+    Ok(Replay {
+        column,
+        losses,
+        first,
+        non_finite,
+        empty_rows,
+        window,
+        spikes,
+        largest,
+        suggestion,
+        trials,
+        curve,
+    })
 }
 
 /// Each configuration with its own start and with the suggested one, where they are permitted.
@@ -217,6 +202,7 @@ impl Trial {
             start,
             warm_up,
             clipped: 0,
+            clipped_first: 0,
             clipped_fraction: 0.0,
             smallest_scale: 1.0,
             mu1: alrc.mu1(),
@@ -232,13 +218,19 @@ impl Trial {
         if self.is_suggested { "suggested" } else { "given" }
     }
 
-    /// One step; returns limit and scale if the loss is clipped.
-    fn step(&mut self, loss: f32) -> Option<(f32, f32)> {
+    /// Whether most of what is clipped is at the start of the curve, where it is the fall of the curve rather than spikes.
+    pub fn clips_the_fall(&self) -> bool {
+        2 * self.clipped_first > self.clipped && self.clipped > 1
+    }
+
+    /// One step, which may be among the first; returns limit and scale if the loss is clipped.
+    fn step(&mut self, loss: f32, is_first: bool) -> Option<(f32, f32)> {
         let limit = limit(&self.alrc);
         self.limits.push(limit.map_or(f64::NAN, f64::from));
         let scale = self.alrc.step(loss).scale;
         let limit = limit.filter(|&limit| loss.is_finite() && loss > limit)?;
         self.clipped += 1;
+        self.clipped_first += u64::from(is_first);
         self.smallest_scale = self.smallest_scale.min(scale);
         Some((limit, scale))
     }

@@ -67,6 +67,29 @@ fn bad_options_are_refused() {
     }
 }
 
+/// More threads than processors are permitted, and told.
+#[test]
+fn more_threads_than_processors_are_told() {
+    let directory = directory();
+    let many = (std::thread::available_parallelism().unwrap().get() + 1).to_string();
+    fs::write(directory.path().join("many.toml"), format!("threads = {many}\n")).unwrap();
+    let grid = format!("[options]\nthreads = {many}\nwidth = 2\n");
+    fs::write(directory.path().join("grid.toml"), grid).unwrap();
+    let told = |arguments: &[&str]| {
+        let output = alrc_train(directory.path(), arguments).output().unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{message}");
+        message.matches(&format!("--threads {many} is more than the ")).count()
+    };
+    let quick = ["run", "--width", "2", "--steps", "1"];
+    assert_eq!(told(&[&quick[..], &["--threads", &many]].concat()), 1);
+    assert_eq!(told(&[&quick[..], &["--config", "many.toml"]].concat()), 1);
+    assert_eq!(told(&["compare", "--threads", &many, "--width", "2", "--steps", "1"]), 1);
+    assert_eq!(told(&["sweep", "grid.toml", "--list"]), 1);
+    assert_eq!(told(&["sweep", "grid.toml", "--list", "--threads", "1"]), 0);
+    assert_eq!(told(&quick), 0);
+}
+
 /// A warm-up takes the place of the estimates: where both are given at one place, one would be ignored.
 #[test]
 fn estimates_beside_a_warm_up_are_refused() {

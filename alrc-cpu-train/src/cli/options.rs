@@ -7,8 +7,9 @@ use clap::builder::{NonEmptyStringValueParser, StringValueParser, TypedValuePars
 use clap::{Args, Command};
 use serde::Serialize;
 use toml::Table;
+use tracing::warn;
 
-use super::Failure;
+use super::{Failure, counted};
 use crate::backend::BackendKind;
 use crate::config::{self, Config, ConfigError, NumStddev, SumOrder, Switch, check_start, permitted};
 use crate::conv::Algorithm;
@@ -111,6 +112,7 @@ impl Options {
     pub(super) fn resolve(&self, defaults: Config) -> Result<Config, Failure> {
         let config = self.merge(defaults)?;
         self.check_adapter(&config)?;
+        warn_of_threads(config.threads);
         Ok(config)
     }
 
@@ -157,6 +159,18 @@ impl Options {
         let own = Table::try_from(self).expect("numbers and a path that TOML can hold: others are refused");
         config::overrule(&mut table, own);
         Ok(table)
+    }
+}
+
+/// Tells that threads are more than the processors on which they can work at the same time.
+pub(super) fn warn_of_threads(threads: usize) {
+    let processors = std::thread::available_parallelism().map_or(usize::MAX, usize::from);
+    if threads > processors {
+        warn!(
+            "--threads {threads} is more than the {} available here: they take turns, and many of them make training far \
+             slower; leave it out for one thread on each",
+            counted(processors as u64, "processor", "processors")
+        );
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use toml::Value;
 use tracing::{info, warn};
 
-use super::options::{Options, directory, whole};
+use super::options::{Options, directory, warn_of_threads, whole};
 use super::{Failure, counted, stop_on_signal, stopped};
 use crate::backend::BackendKind;
 use crate::config::{Config, ConfigError, NumStddev, permitted};
@@ -159,6 +159,9 @@ impl Sweep {
         let uses_adapter = |run: &&GridRun| run.config.backend != BackendKind::Cpu;
         if let Some(run) = runs.iter().find(uses_adapter).or(runs.first()) {
             self.options.check_adapter(&run.config)?;
+        }
+        if let Some(threads) = runs.iter().map(|run| run.config.threads).max() {
+            warn_of_threads(threads);
         }
         Ok(runs)
     }

@@ -177,10 +177,16 @@ fn options_in_the_same_directory_are_left_alone() {
 #[test]
 fn bad_comparisons_are_refused() {
     let directory = directory();
-    let cases: [(&[&str], &[&str]); 4] = [
+    let number =
+        "permitted: a number from 0 to 1e9: each clipped run has one without clipping beside it anyway";
+    fs::write(directory.path().join("off.toml"), "num-stddev = \"off\"\n").unwrap();
+    let cases: [(&[&str], &[&str]); 7] = [
         (&["--seed", "9223372036854775807", "--seeds", "2"], &["--seed", "0 to 9223372036854775807"]),
         (&["--seeds", "0"], &["--seeds", "1 to 100"]),
-        (&["--num-stddev", "off"], &["--num-stddev", "makes the run without clipping itself"]),
+        (&["--num-stddev", "off"], &["'off' for '--num-stddev", number]),
+        (&["--num-stddev", "many"], &["'many' for '--num-stddev", number]),
+        (&["--num-stddev", "-1"], &["'-1' for '--num-stddev", number]),
+        (&["--config", "off.toml"], &["'off' for '--num-stddev", number]),
         (&["--width", "5"], &["--width", "even"]),
     ];
     for (arguments, parts) in cases {
@@ -191,6 +197,18 @@ fn bad_comparisons_are_refused() {
     alrc_train(directory.path(), &last).assert().success();
     let resumed = ["compare", "--resume", "--out", "runs/compare"];
     alrc_train(directory.path(), &resumed).assert().success();
+}
+
+/// Where `off` is refused, the help does not offer it.
+#[test]
+fn the_help_offers_what_is_taken() {
+    let directory = directory();
+    let help = |command: &str| {
+        let output = alrc_train(directory.path(), &[command, "--help"]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(!help("compare").contains("N|off") && help("compare").contains("--num-stddev <N>"));
+    assert!(help("run").contains("--num-stddev <N|off>"));
 }
 
 #[test]

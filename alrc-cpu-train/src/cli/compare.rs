@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, Command};
 
 use tracing::{info, warn};
 
@@ -12,8 +12,8 @@ use super::divergence::lost_end;
 use super::options::{Options, Output, whole};
 use super::shell::shell_word;
 use super::{Failure, stop_on_signal, stopped};
-use crate::config::Config;
-use crate::experiment::compare::{self, Compared, Comparison, PERMITTED_SEEDS};
+use crate::config::{Config, NumStddev};
+use crate::experiment::compare::{self, Compared, Comparison, PERMITTED_SEEDS, PERMITTED_THRESHOLDS};
 use crate::loss::Loss;
 use crate::record::files::{COMPARISON, LOSSES};
 use crate::record::summary::Summary;
@@ -94,6 +94,17 @@ impl Compare {
         }
         Ok(found)
     }
+}
+
+/// Has the command take no `off` as the threshold of its clipped runs, nor offer it.
+pub(super) fn without_off(command: Command) -> Command {
+    command.mut_arg("num_stddev", |argument| argument.value_name("N").value_parser(threshold))
+}
+
+/// A threshold of clipped runs.
+fn threshold(text: &str) -> Result<NumStddev, String> {
+    let number = text.parse().ok().filter(|number| (0.0..=1e9).contains(number));
+    number.map(|number| NumStddev(Some(number))).ok_or_else(|| format!("permitted: {PERMITTED_THRESHOLDS}"))
 }
 
 /// Prints how many runs have diverged, with clipping and without, if any has.

@@ -133,7 +133,9 @@ impl Failure {
 fn command() -> clap::Command {
     let defaults = Config::default();
     Cli::command()
-        .mut_subcommand("compare", |command| options::tell_defaults(command, &compare::defaults()))
+        .mut_subcommand("compare", |command| {
+            compare::without_off(options::tell_defaults(command, &compare::defaults()))
+        })
         .mut_subcommand("run", |command| options::tell_defaults(command, &defaults))
         .mut_subcommand("sweep", |command| options::tell_defaults(command, &defaults))
         .mut_subcommand("replay", |command| options::tell_defaults(command, &defaults))

@@ -24,6 +24,10 @@ const PANEL: (u32, u32) = (900, 330);
 /// How many seeds there may be.
 pub const PERMITTED_SEEDS: &str = "1 to 100";
 
+/// What the threshold of the clipping may be.
+pub const PERMITTED_THRESHOLDS: &str =
+    "a number from 0 to 1e9: each clipped run has one without clipping beside it anyway";
+
 /// What is compared: runs of one configuration with and without its clipping.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
@@ -67,9 +71,8 @@ impl Comparison {
             return Err(ConfigError { option, value, permitted: PERMITTED_SEEDS.into() });
         }
         if options.num_stddev.is_none() {
-            let permitted = "0 to 1e9: the comparison makes the run without clipping itself";
             let (option, value) = ("num-stddev", "off".to_owned());
-            return Err(ConfigError { option, value, permitted: permitted.into() });
+            return Err(ConfigError { option, value, permitted: PERMITTED_THRESHOLDS.into() });
         }
         self.runs().iter().try_for_each(|run| run.config.validate())
     }

@@ -38,6 +38,23 @@ fn run_leaves_its_files() {
     image::open(out.join("samples.png")).unwrap();
 }
 
+/// The speed of the progress is a mean, that of the summary and of tables a median: each says which.
+#[test]
+fn speeds_are_told_apart() {
+    let directory = directory();
+    let output = run(directory.path(), &["--out", "out"]).output().unwrap();
+    let messages = String::from_utf8(output.stderr).unwrap();
+    let line = messages.lines().find(|line| line.contains("step 12/12")).unwrap();
+    assert!(line.contains(" images/s on average, "), "{line}");
+    let compare = [&["compare", "--seeds", "1"], &QUICK[..]].concat();
+    let output = alrc_train(directory.path(), &compare).output().unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.lines().next().unwrap().ends_with("| median images/s |"), "{table}");
+    let help = alrc_train(directory.path(), &["run", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    assert_holds(&help, &["images_per_second", "median"]);
+}
+
 /// The phases of steps are told at the end; other messages do not stand in one.
 #[test]
 fn phases_are_told_apart_from_messages() {

@@ -31,7 +31,8 @@ use crate::signal::Stop;
 /// a termination signal, unless nohup has the run go on.
 ///
 /// Progress shows the unclipped loss and the share of clipped images as running means, over some twenty steps; those of
-/// each step are in losses.csv.
+/// each step are in losses.csv. Its images/s are the mean since the run was started or resumed, all that happens between
+/// steps included; images_per_second in summary.json is the median over the steps, which slow moments do not change.
 ///
 /// With --comm mpi, all processes that mpirun or srun starts train one network together: each takes a part of every
 /// batch, and the first writes the files. Checkpoints do not depend on their number.

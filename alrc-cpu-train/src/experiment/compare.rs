@@ -246,7 +246,7 @@ impl Trained {
 /// A table of the runs, in Markdown.
 pub fn table(runs: &[Compared]) -> String {
     let mut table = String::from(
-        "| seed | clipping | mean of the last losses | spikes | largest loss | clipped | images/s |\n\
+        "| seed | clipping | mean of the last losses | spikes | largest loss | clipped | median images/s |\n\
          | ---: | --- | ---: | ---: | ---: | ---: | ---: |\n",
     );
     for run in runs {

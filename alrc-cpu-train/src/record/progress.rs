@@ -92,6 +92,8 @@ pub fn duration(seconds: f64) -> String {
 }
 
 /// The progress of one run.
+///
+/// Its speed is the mean since the run was started or resumed, from which the time left comes.
 #[derive(Debug)]
 pub struct Progress {
     label: String,
@@ -138,7 +140,7 @@ impl Progress {
         let limit = record.limit.map_or("off".to_owned(), |limit| format!("{limit:.3}"));
         let left = self.clock.time_left(self.steps_here, self.steps - done);
         let message = format!(
-            "smoothed loss {loss:.3} limit {limit} clipped {:.0}% {rate:.1} images/s, {left} left",
+            "smoothed loss {loss:.3} limit {limit} clipped {:.0}% {rate:.1} images/s on average, {left} left",
             100.0 * clipped
         );
         if let Some(bar) = &self.bar {
@@ -224,7 +226,7 @@ impl Overall {
         let Some(clock) = &mut state.clock else { return };
         let left = clock.time_left(trained, images.saturating_sub(done));
         let rate = trained as f64 / clock.seconds();
-        let message = format!("{runs} runs done, {rate:.1} images/s, {left} left");
+        let message = format!("{runs} runs done, {rate:.1} images/s on average, {left} left");
         if let Some(bar) = &self.bar {
             bar.set_message(message);
             bar.set_length(images);

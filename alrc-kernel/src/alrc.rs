@@ -72,7 +72,7 @@ impl<F: Float> Alrc<F> {
 
     #[inline(always)]
     fn limits_from(&self, std_dev: F) -> Limits<F> {
-        let mean = self.state.mean;
+        let mean = self.state.mu1();
         let (mut lower, mut upper) = (-F::max_value(), F::max_value());
         if self.state.warm_up_left == 0 {
             upper = (mean + self.config.num_stddev * std_dev).at_most(upper);
@@ -94,9 +94,10 @@ impl<F: Float> Alrc<F> {
         if updated {
             let std_dev = self.std_dev();
             let bound = F::moment_bound() + F::moment_bound();
+            let mean = sums.mean.saturate();
             let variance = (sums.squares / F::from_count(sums.count)).at_most(bound * bound);
             let are_all_clipped = sums.clipped == sums.count;
-            self.advance(&self.limits_from(std_dev).band, std_dev, sums.mean, variance, are_all_clipped);
+            self.advance(&self.limits_from(std_dev).band, std_dev, mean, variance, are_all_clipped);
         }
         updated
     }
@@ -116,7 +117,7 @@ impl<F: Float> Alrc<F> {
         if are_all_clipped & (band.lower < band.upper) {
             let at = |n: F| {
                 let std_dev_squared = self.state.variance + self.config.epsilon;
-                self.state.distances_of(n * std_dev, n * n * std_dev_squared)
+                self.state.distances_of(n * std_dev, n * (n * std_dev_squared))
             };
             if mean == band.upper {
                 return at(self.config.num_stddev);
@@ -179,12 +180,12 @@ impl<F: Float> Alrc<F> {
 
     /// mu1: the running mean of the clipped losses.
     pub fn mu1(&self) -> F {
-        self.state.mean
+        self.state.mu1()
     }
 
     /// mu2: the running mean of the squares of the clipped losses.
     pub fn mu2(&self) -> F {
-        (self.state.variance + self.state.mean * self.state.mean).at_most(F::max_value())
+        (self.state.variance + self.mu1() * self.mu1()).at_most(F::max_value())
     }
 
     /// sigma: the root of the running variance plus epsilon, in units of the loss.

@@ -21,8 +21,8 @@
 //! mu1' = mu1 + a1 d;   var' = beta2 var + a2 v + (a2 - a1^2) d^2 + 2 (a2 - a1) mu1 d
 //! ```
 //!
-//! where no term is negative for equal decays. The mean carries its rounding error along, without which it would
-//! stall where a1 d is below half a unit in its last place. Losses that were all moved to one limit have
+//! where no term is negative for equal decays. mu1 is held as the sum of two numbers, without which it would stall
+//! where a1 d is below half a unit in its last place. Losses that were all moved to one limit have
 //! d = n sigma, also where rounding leaves little of n sigma in the limit itself; nothing of it where two limits are
 //! rounded to one number, which does not tell them apart.
 //!

@@ -75,9 +75,9 @@ typedef struct alrc_f32_config {
 typedef struct alrc_f32 {
   // The parameters.
   struct alrc_f32_config config;
-  // mu1, the running mean of the clipped losses.
+  // The running mean of the clipped losses before the last step; `alrc_f32_moments` gives the one after it.
   float mean;
-  // What rounding has cut off the mean.
+  // What the last step adds to the mean, with what rounding has cut off before.
   float carry;
   // mu2 - mu1^2, the running variance.
   float variance;
@@ -162,9 +162,9 @@ typedef struct alrc_f64_config {
 typedef struct alrc_f64 {
   // The parameters.
   struct alrc_f64_config config;
-  // mu1, the running mean of the clipped losses.
+  // The running mean of the clipped losses before the last step; `alrc_f64_moments` gives the one after it.
   double mean;
-  // What rounding has cut off the mean.
+  // What the last step adds to the mean, with what rounding has cut off before.
   double carry;
   // mu2 - mu1^2, the running variance.
   double variance;

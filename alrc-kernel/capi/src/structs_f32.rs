@@ -42,9 +42,9 @@ pub struct alrc_f32_config {
 pub struct alrc_f32 {
     /// The parameters.
     pub config: alrc_f32_config,
-    /// mu1, the running mean of the clipped losses.
+    /// The running mean of the clipped losses before the last step; `alrc_f32_moments` gives the one after it.
     pub mean: f32,
-    /// What rounding has cut off the mean.
+    /// What the last step adds to the mean, with what rounding has cut off before.
     pub carry: f32,
     /// mu2 - mu1^2, the running variance.
     pub variance: f32,

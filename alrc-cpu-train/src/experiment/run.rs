@@ -1,28 +1,30 @@
 //! One training run, with everything that it writes.
 
+mod directory;
 mod error;
+mod files;
 mod newest;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
+use directory::check_room;
+pub use directory::{check_config, finished, nothing_left, read_config, steps_done};
+pub(super) use directory::{check_images, check_is_no_run};
 pub use error::RunError;
+use files::Files;
 use newest::Newest;
 use tracing::{Span, debug_span, info};
 
-use super::files::{lock, read_toml, save, save_toml, unwritable};
+use super::files::{lock, save, unwritable};
 use crate::checkpoint;
 use crate::comm::{Communicator, Single, agreement};
 use crate::config::Config;
 use crate::data::Dataset;
-use crate::data::cifar10::DataError;
-use crate::files::{DirectoryLock, sync_directory};
-use crate::record::events::EventWriter;
-use crate::record::files::{self, CHECKPOINTS, CONFIG, EVENTS, LOSSES, SAMPLES, SUMMARY};
-use crate::record::losses::LossWriter;
+use crate::files::DirectoryLock;
+use crate::record::files::{CHECKPOINTS, CONFIG, SUMMARY};
 use crate::record::progress::Progress;
-use crate::record::samples;
 use crate::record::summary::{Counters, Ending, Statistics, Summary};
 use crate::signal::Stop;
 use crate::train::{StepRecord, Trainer};
@@ -56,19 +58,6 @@ impl Resumed {
             Self::Finished(summary) => Some(summary),
         }
     }
-}
-
-/// The files of a run, open.
-struct Files {
-    directory: PathBuf,
-    checkpoints: checkpoint::Directory,
-    losses: LossWriter,
-    events: EventWriter,
-    /// The newest checkpoint.
-    good: Option<PathBuf>,
-    /// Whether it is not known yet that a step from the newest checkpoint has a finite loss.
-    is_untried: bool,
-    _lock: DirectoryLock,
 }
 
 impl Run {
@@ -107,18 +96,9 @@ impl Run {
             let checkpoints = checkpoint::Directory::new(directory.join(CHECKPOINTS), trainer.config.keep);
             if let Some(newest) = Newest::restore(&checkpoints, &mut trainer, directory, &found.data)? {
                 info!("continuing after step {} from {}", trainer.step, newest.checkpoint.display());
-                let path = directory.join(EVENTS);
-                let files = Files {
-                    directory: directory.to_owned(),
-                    checkpoints,
-                    losses: newest.losses,
-                    events: EventWriter::resume(&path, trainer.step).map_err(unwritable(&path))?,
-                    good: Some(newest.checkpoint),
-                    is_untried: true,
-                    _lock: lock,
-                };
-                save_toml(&directory.join(CONFIG), &trainer.config)?;
-                let run = Self::new(trainer, newest.statistics, Some(files));
+                let Newest { checkpoint, losses, statistics } = newest;
+                let files = Files::resume(directory, &trainer, checkpoints, checkpoint, losses, lock)?;
+                let run = Self::new(trainer, statistics, Some(files));
                 return Ok(Resumed::Unfinished(Box::new(run)));
             }
             info!("no checkpoint yet: starting from the first step");
@@ -131,21 +111,7 @@ impl Run {
 
     /// Opens the files of a run that is at its first step.
     fn start(trainer: Trainer, directory: &Path, lock: DirectoryLock) -> Result<Self, RunError> {
-        let checkpoints = directory.join(CHECKPOINTS);
-        std::fs::create_dir_all(&checkpoints).map_err(unwritable(&checkpoints))?;
-        save_toml(&directory.join(CONFIG), &trainer.config)?;
-        let (losses, events) = (directory.join(LOSSES), directory.join(EVENTS));
-        let files = Files {
-            directory: directory.to_owned(),
-            checkpoints: checkpoint::Directory::new(checkpoints, trainer.config.keep),
-            losses: LossWriter::create(&losses).map_err(unwritable(&losses))?,
-            events: EventWriter::create(&events).map_err(unwritable(&events))?,
-            good: None,
-            is_untried: false,
-            _lock: lock,
-        };
-        // No checkpoint may outlive a power cut that takes the names of these files.
-        sync_directory(directory).map_err(unwritable(directory))?;
+        let files = Files::create(directory, &trainer.config, lock)?;
         let statistics = Statistics::new(&trainer.config, Counters::default());
         Ok(Self::new(trainer, statistics, Some(files)))
     }
@@ -279,49 +245,6 @@ impl Run {
     }
 }
 
-impl Files {
-    fn record(&mut self, record: &StepRecord) -> Result<(), RunError> {
-        self.losses.write(record).map_err(|source| self.unwritable(LOSSES, source))?;
-        self.events.write_step(record).map_err(|source| self.unwritable(EVENTS, source))
-    }
-
-    /// Saves the state, unless it holds a NaN or an infinity; the losses go to the disk first, so that they are never
-    /// older than a checkpoint.
-    fn save_checkpoint(&mut self, trainer: &Trainer, counters: &Counters) -> Result<(), RunError> {
-        if !trainer.is_finite() {
-            return Ok(());
-        }
-        self.losses.sync().map_err(|source| self.unwritable(LOSSES, source))?;
-        self.events.sync().map_err(|source| self.unwritable(EVENTS, source))?;
-        self.good = Some(self.checkpoints.write(trainer, counters)?);
-        self.is_untried = true;
-        Ok(())
-    }
-
-    /// Removes the checkpoint that was kept in case the newest is of no use, once `finite_steps` steps have come to a
-    /// finite loss.
-    fn remove_old(&mut self, finite_steps: u64) -> Result<(), RunError> {
-        if std::mem::take(&mut self.is_untried) {
-            self.checkpoints.remove_old(finite_steps)?;
-        }
-        Ok(())
-    }
-
-    /// Draws the images of the last step.
-    fn save_samples(&mut self, trainer: &Trainer) -> Result<(), RunError> {
-        let path = self.directory.join(SAMPLES);
-        let sheet = samples::draw(trainer).map_err(io::Error::other).map_err(unwritable(&path))?;
-        save(&path, &sheet.png)?;
-        let last_step = trainer.step - 1;
-        let written = self.events.write_samples(last_step, &sheet);
-        written.map_err(|source| self.unwritable(EVENTS, source))
-    }
-
-    fn unwritable(&self, file: &str, source: io::Error) -> RunError {
-        RunError::Unwritable { path: self.directory.join(file), source }
-    }
-}
-
 /// Takes the starting parameters from the file that the configuration names, if it names one.
 fn read_init(trainer: &mut Trainer) -> Result<(), RunError> {
     let Some(path) = &trainer.config.init else { return Ok(()) };
@@ -335,81 +258,4 @@ pub(super) fn at_first_step(config: Config, dataset: Arc<Dataset>) -> Result<Tra
     let mut trainer = Trainer::open(config, dataset)?;
     read_init(&mut trainer)?;
     Ok(trainer)
-}
-
-/// The configuration of the run in `directory`; none where there is no run.
-pub fn read_config(directory: &Path) -> Result<Option<Config>, RunError> {
-    read_toml(&directory.join(CONFIG), Config::validate)
-}
-
-/// An error if `directory`, in which there is no run, holds other results.
-fn check_room(directory: &Path) -> Result<(), RunError> {
-    if files::holds_results(directory) { Err(RunError::NoRun(directory.to_owned())) } else { Ok(()) }
-}
-
-/// An error if `directory`, which is to hold several runs, is one.
-pub(super) fn check_is_no_run(directory: &Path) -> Result<(), RunError> {
-    if directory.join(CONFIG).exists() { Err(RunError::InRun(directory.to_owned())) } else { Ok(()) }
-}
-
-/// The configuration of the run in `directory`, none where there is no run; an error if `config` would not continue it.
-pub fn check_config(config: &Config, directory: &Path) -> Result<Option<Config>, RunError> {
-    let Some(found) = read_config(directory)? else { return Ok(None) };
-    match found.first_difference(&config.defining()) {
-        Some((wanted, made_with)) => {
-            Err(RunError::OtherRun { directory: directory.to_owned(), made_with, wanted })
-        }
-        None => Ok(Some(found)),
-    }
-}
-
-/// An error unless the images of `--data` that are given have the checksum of those with which `directory` was begun.
-pub(super) fn check_images(
-    directory: &Path,
-    began_with: (&str, u32),
-    given: (&str, u32),
-) -> Result<(), RunError> {
-    if began_with.1 == given.1 {
-        return Ok(());
-    }
-    Err(RunError::OtherData {
-        path: directory.to_owned(),
-        began_with: began_with.0.to_owned(),
-        given: given.0.to_owned(),
-        checksums: (began_with.1, given.1),
-    })
-}
-
-/// The summary of the run in `directory`, if `config` leaves nothing of it to do; an error if it is another run, or had
-/// other images. `images` gives the checksum of those that `config` names, if these must be looked at.
-pub fn nothing_left(
-    config: &Config,
-    directory: &Path,
-    images: impl FnOnce() -> Result<u32, DataError>,
-) -> Result<Option<Summary>, RunError> {
-    let Some(found) = check_config(config, directory)? else { return Ok(None) };
-    let Some(summary) = finished(directory, config.steps) else { return Ok(None) };
-    if found.data != config.data
-        && let Some(began_with) = summary.images_crc32
-    {
-        check_images(directory, (&found.data, began_with), (&config.data, images()?))?;
-    }
-    Ok(Some(summary))
-}
-
-/// The summary of the run in `directory`, if it has come to its last step or has diverged.
-pub fn finished(directory: &Path, steps: u64) -> Option<Summary> {
-    Summary::read(directory)
-        .ok()?
-        .filter(|summary| directory.join(CONFIG).exists() && summary.is_final(steps))
-}
-
-/// How many of the `steps` steps of the run in `directory` need not be done again: all if it is [`finished`], else those
-/// of its newest checkpoint.
-pub fn steps_done(directory: &Path, steps: u64) -> u64 {
-    if finished(directory, steps).is_some() {
-        return steps;
-    }
-    let checkpoints = checkpoint::Directory::new(directory.join(CHECKPOINTS), 1);
-    checkpoints.newest_step().unwrap_or(0).min(steps)
 }

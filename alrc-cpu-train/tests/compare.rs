@@ -178,7 +178,7 @@ fn options_in_the_same_directory_are_left_alone() {
 fn bad_comparisons_are_refused() {
     let directory = directory();
     let number =
-        "permitted: a number from 0 to 1e9: each clipped run has one without clipping beside it anyway";
+        "permitted: one number from 0 to 1e9 (sweep takes several); runs without clipping are made anyway";
     fs::write(directory.path().join("off.toml"), "num-stddev = \"off\"\n").unwrap();
     let cases: [(&[&str], &[&str]); 7] = [
         (&["--seed", "9223372036854775807", "--seeds", "2"], &["--seed", "0 to 9223372036854775807"]),

@@ -26,7 +26,7 @@ pub const PERMITTED_SEEDS: &str = "1 to 100";
 
 /// What the threshold of the clipping may be.
 pub const PERMITTED_THRESHOLDS: &str =
-    "a number from 0 to 1e9: each clipped run has one without clipping beside it anyway";
+    "one number from 0 to 1e9 (sweep takes several); runs without clipping are made anyway";
 
 /// What is compared: runs of one configuration with and without its clipping.
 #[derive(Clone, Debug, PartialEq)]

@@ -332,7 +332,11 @@ fn a_read_only_directory_loses_nothing() {
     assert_fails(resume(), 1, &["cannot write small/out", "Read-only"]);
     assert_fails(run(directory.path(), &["--out", "small/new"]), 1, &["cannot write small/new", "Read-only"]);
     // With nothing left to do nothing need be written.
-    alrc_train(directory.path(), &["run", "--resume", "--out", "small/out"]).assert().success();
+    let finished =
+        alrc_train(directory.path(), &["run", "--resume", "--out", "small/out"]).assert().success();
+    assert!(
+        String::from_utf8_lossy(&finished.get_output().stderr).contains("nothing is left to do in small/out")
+    );
     assert!(files(&at("small/out")) == before);
     disk.remount("rw");
     resume().assert().success();

@@ -19,8 +19,8 @@ pub(super) fn why_nothing_was_clipped(options: &Config, losses: &Path) -> String
         let (mu1, mu2) = (options.mu1_start, options.mu2_start);
         let limit = mu1 + n * (mu2 - mu1 * mu1).sqrt();
         format!(
-            "It starts at {limit:.0} (--mu1-start {mu1}, --mu2-start {mu2}) and comes down by about half in {:.0} \
-             steps (--decay {decay})",
+            "It starts at {limit:.0} (--mu1-start {mu1}, --mu2-start {mu2}) and comes down by about a third at most in \
+             {:.0} steps (--decay {decay})",
             1.0 / (1.0 - decay)
         )
     };

@@ -152,6 +152,9 @@ impl Run {
         })?;
         let config = self.config(ranks)?;
         if let Some(summary) = self.finished(ranks, &config)? {
+            if ranks.rank() == 0 && summary.ending == Ending::Finished {
+                info!("nothing is left to do in {}: more --steps continue it", directory.display());
+            }
             return Ok((summary, config));
         }
         let dataset = data::load(&config.data, config.seed).map_err(|error| {

@@ -245,12 +245,13 @@ fn a_finished_run_has_nothing_to_resume() {
 fn as_many_checkpoints_stay_as_asked_for() {
     let directory = directory();
     write_data(directory.path(), "data", 5);
-    for keep in [1, 3] {
+    // No step has shown that the newest is of use: the one before stays, too.
+    for (keep, left_at_the_end) in [(1, 2), (3, 3)] {
         let (out, keep) = (format!("keep-{keep}"), keep.to_string());
         let options = ["--data", "data", "--checkpoint-every", "2", "--keep", &keep, "--out", &out];
         run(directory.path(), &options).assert().success();
         let left = fs::read_dir(directory.path().join(out).join("checkpoints")).unwrap().count();
-        assert_eq!(left.to_string(), keep);
+        assert_eq!(left, left_at_the_end);
     }
 }
 

@@ -33,10 +33,10 @@ impl Directory {
     /// numbered `finite_steps - 1`, the newest from which that step can be made: of later ones it is not known yet whether
     /// any loss is finite.
     pub fn remove_old(&self, finite_steps: u64) -> Result<(), CheckpointError> {
-        let usable = self.newest_before(finite_steps);
-        let old = self.newest_first()?.into_iter().skip(self.keep);
-        for old in old.filter(|old| usable.as_ref() != Some(old)) {
-            std::fs::remove_file(&old)
+        let all = self.newest_first()?;
+        let usable = all.iter().find(|path| is_before(path, finite_steps));
+        for old in all.iter().skip(self.keep).filter(|&old| usable != Some(old)) {
+            std::fs::remove_file(old)
                 .map_err(|source| CheckpointError::Unwritable { path: old.clone(), source })?;
         }
         Ok(())
@@ -65,7 +65,7 @@ impl Directory {
 
     /// The newest checkpoint, good or not, that was written after fewer than `steps` steps.
     pub fn newest_before(&self, steps: u64) -> Option<PathBuf> {
-        self.newest_first().ok()?.into_iter().find(|path| step_of(path).is_some_and(|done| done < steps))
+        self.newest_first().ok()?.into_iter().find(|path| is_before(path, steps))
     }
 
     /// Takes a checkpoint that cannot be used out of the way, so that it does not count among the newest.
@@ -73,6 +73,11 @@ impl Directory {
         std::fs::rename(path, path.with_extension("damaged"))
             .map_err(|source| CheckpointError::Unwritable { path: path.to_owned(), source })
     }
+}
+
+/// Whether a checkpoint was written after fewer than `steps` steps.
+fn is_before(path: &Path, steps: u64) -> bool {
+    step_of(path).is_some_and(|done| done < steps)
 }
 
 /// The number of steps in the name of a checkpoint.

@@ -168,7 +168,7 @@ pub(super) fn warn_of_threads(threads: usize) {
     if threads > processors {
         warn!(
             "--threads {threads} is more than the {} available here: they take turns, and many of them make training far \
-             slower; leave it out for one thread on each",
+             slower; give --threads {processors}",
             counted(processors as u64, "processor", "processors")
         );
     }

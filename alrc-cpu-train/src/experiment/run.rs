@@ -166,13 +166,6 @@ impl Run {
             files.save_samples(&self.trainer)?;
         }
         self.save_checkpoint()?;
-        if let Some(files) = &mut self.files
-            && ending == Ending::Finished
-            && self.statistics.counters.lost_steps == 0
-        {
-            // No step follows that could try the last checkpoint.
-            files.remove_old(self.trainer.step + 1)?;
-        }
         self.finish(ending, has_trained)
     }
 

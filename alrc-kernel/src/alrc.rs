@@ -72,16 +72,23 @@ impl<F: Float> Alrc<F> {
 
     #[inline(always)]
     fn limits_from(&self, std_dev: F) -> Limits<F> {
+        let (lower, upper) = self.lower_and_upper(std_dev, F::max_value());
+        let band = Band { lower, mean: self.state.mu1(), upper };
+        Limits { band, scaling: self.config.scaling, non_finite: self.config.non_finite }
+    }
+
+    /// The limits, or -bound and bound where those are nearer.
+    #[inline(always)]
+    fn lower_and_upper(&self, std_dev: F, bound: F) -> (F, F) {
         let mean = self.state.mu1();
-        let (mut lower, mut upper) = (-F::max_value(), F::max_value());
+        let (mut lower, mut upper) = (-bound, bound);
         if self.state.warm_up_left == 0 {
             upper = (mean + self.config.num_stddev * std_dev).at_most(upper);
             if let Some(num_stddev_below) = self.config.num_stddev_below {
                 lower = (mean - num_stddev_below * std_dev).at_least(lower);
             }
         }
-        let band = Band { lower, mean, upper };
-        Limits { band, scaling: self.config.scaling, non_finite: self.config.non_finite }
+        (lower, upper)
     }
 
     /// The second phase: moves the moments by the sums of all the losses of the step, and returns whether it did.
@@ -133,7 +140,16 @@ impl<F: Float> Alrc<F> {
     /// Both phases for a single loss.
     #[inline(always)]
     pub fn step(&mut self, loss: F) -> Clipped<F> {
+        if self.state.warm_up_left > 0 {
+            return self.step_in_warm_up(loss);
+        }
         let std_dev = self.std_dev();
+        // All but a few losses: neither clipped nor too large for the moments, which two comparisons tell.
+        let (lower, upper) = self.lower_and_upper(std_dev, F::moment_bound());
+        if loss >= lower && loss <= upper {
+            self.state.advance(&self.config, self.state.distances_to(loss), F::zero());
+            return Clipped { loss, scale: F::one() };
+        }
         let limits = self.limits_from(std_dev);
         let clipped = limits.clip(loss);
         let distances = if limits.band.contains(loss) {
@@ -145,6 +161,18 @@ impl<F: Float> Alrc<F> {
         };
         self.state.advance(&self.config, distances, F::zero());
         clipped
+    }
+
+    /// A step of the warm-up, in which no loss is clipped.
+    // Part of `step`, and a sign to the compiler not to let it delay the others.
+    #[cold]
+    #[inline(always)]
+    fn step_in_warm_up(&mut self, loss: F) -> Clipped<F> {
+        if !loss.is_finite() {
+            return Clipped::nothing();
+        }
+        self.state.advance(&self.config, self.state.distances_to(loss.saturate()), F::zero());
+        Clipped { loss, scale: F::one() }
     }
 
     /// Both phases for the losses of a batch. `clipped` and `scales` receive the value and the scale of each loss for

@@ -89,7 +89,7 @@ impl<F: Float> Limits<F> {
     }
 
     /// Clips one loss.
-    #[inline]
+    #[inline(always)]
     pub fn clip(&self, loss: F) -> Clipped<F> {
         if self.band.contains(loss) {
             Clipped { loss, scale: F::one() }
@@ -115,7 +115,7 @@ impl<F: Float> Limits<F> {
     }
 
     /// The scale of the gradient of a finite loss that was moved to a limit.
-    #[inline]
+    #[inline(always)]
     fn scale(&self, loss: F, limit: F) -> F {
         let is_ratio = self.scaling == Scaling::Ratio && (limit > F::zero()) & (loss > F::zero());
         let origin = if is_ratio { F::zero() } else { self.band.mean };

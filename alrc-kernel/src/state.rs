@@ -113,6 +113,7 @@ impl<F: Float> State<F> {
 
     /// The decays of mu1 and mu2 in a step, which is counted. Step k of the warm-up, which makes plain averages, leaves
     /// the past 1 - 1/k.
+    #[inline(always)]
     fn take_decays(&mut self, config: &Config<F>) -> (F, F) {
         if self.warm_up_left == 0 {
             return (config.decay1, config.decay2);

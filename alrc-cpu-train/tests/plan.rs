@@ -49,18 +49,20 @@ fn a_sweep_tells_that_runs_had_other_steps() {
         ["lengthened", "shortened", "finished"].map(|count| plan[count].as_u64())
     };
     let [_, message] = sweep(&[]);
-    assert!(!message.contains("begun with"), "{message}");
+    assert!(!message.contains("been given"), "{message}");
     assert_eq!(counts("20"), [Some(0), Some(0), Some(2)]);
 
     let run = directory.path().join("out/num-stddev-2_seed-0");
     assert_eq!(counts("10"), [Some(0), Some(2), Some(2)]);
-    let fewer = ["2 runs were begun with more steps", "past it", "choose another --out"];
+    let fewer = ["2 runs had been given more steps", "past it", "choose another --out"];
     assert_holds(&sweep(&["--steps", "10", "--list"])[1], &fewer);
     assert_holds(&sweep(&["--steps", "10"])[1], &fewer);
     assert_eq!(rows(&run), 20);
+    // Not only the first time.
+    assert_holds(&sweep(&["--steps", "10", "--list"])[1], &fewer);
 
     assert_eq!(counts("30"), [Some(2), Some(0), Some(0)]);
-    let more = ["2 runs were begun with fewer steps", "go on to the number that is given now"];
+    let more = ["2 runs had been given fewer steps", "go on to the present number"];
     assert_holds(&sweep(&["--steps", "30", "--list"])[1], &more);
     assert_holds(&sweep(&["--steps", "30"])[1], &more);
     assert_eq!(rows(&run), 30);
@@ -77,9 +79,9 @@ fn a_comparison_tells_that_it_goes_on_to_more_steps() {
     };
     compare(&["--steps", "10"]);
     let [_, message] = compare(&["--resume"]);
-    assert!(!message.contains("begun with"), "{message}");
+    assert!(!message.contains("been given"), "{message}");
     let [_, message] = compare(&["--resume", "--steps", "15"]);
-    assert_holds(&message, &["2 runs were begun with fewer steps", "go on to the number that is given now"]);
+    assert_holds(&message, &["2 runs had been given fewer steps", "go on to the present number"]);
 }
 
 /// Images that are not there are told by a list, which is made all the same; not where no run needs them any more.
@@ -106,4 +108,19 @@ fn a_list_tells_that_images_are_missing() {
     told(directory.path(), &["sweep", "grid.toml", "--out", "out"]);
     fs::remove_dir_all(directory.path().join("data")).unwrap();
     assert!(!list(&[])[1].contains("WARN"));
+}
+
+/// A published grid names no images; that it trains on others than the published ones is told.
+#[test]
+fn a_published_sweep_without_data_tells_what_it_trains_on() {
+    let directory = directory();
+    let list = |arguments: &[&str]| {
+        let [_, message] = told(
+            directory.path(),
+            &[&["sweep", "unstable-sgd", "--out", "out", "--list"], arguments].concat(),
+        );
+        message
+    };
+    assert_holds(&list(&[]), &["WARN", "unstable-sgd", "made up", "alrc-train data fetch"]);
+    assert!(!list(&["--data", "builtin"]).contains("WARN"));
 }

@@ -134,7 +134,15 @@ impl Sweep {
             grid.repeats = repeats;
         }
         let defaults = self.options.merge(Config::default())?;
-        grid.set(self.options.table()?);
+        let options = self.options.table()?;
+        if published.is_some() && !options.contains_key("data") {
+            warn!(
+                "{} was published for photographs, and without --data it trains on images that are made up: `alrc-train \
+                 data fetch` downloads the photographs, --data builtin is silent",
+                self.grid
+            );
+        }
+        grid.set(options);
         if !self.batch_sizes.is_empty() {
             for &batch_size in &self.batch_sizes {
                 validate("batch-sizes", Config { batch_size, ..Config::default() })?;

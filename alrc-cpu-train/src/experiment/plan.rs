@@ -22,9 +22,9 @@ pub struct Plan {
     pub finished: usize,
     /// Runs that go on from a checkpoint.
     pub begun: usize,
-    /// Runs that were begun with fewer steps, and go on.
+    /// Runs that had been given fewer steps, and go on.
     pub lengthened: usize,
-    /// Runs that were begun with more steps: they end earlier, or are past the last step already.
+    /// Runs that had been given more steps: they end earlier, or are past the last step already.
     pub shortened: usize,
     /// Steps of all runs together, from their first to their last.
     pub steps: u64,
@@ -70,7 +70,9 @@ impl Plan {
             if let Ok(Some(found)) = run::read_config(&directory) {
                 let has_diverged = finished.as_ref().is_some_and(Summary::has_diverged);
                 plan.lengthened += usize::from(found.steps < config.steps && finished.is_none());
-                plan.shortened += usize::from(found.steps > config.steps && !has_diverged);
+                // A run that is past this number of steps may have been given it before.
+                let had = finished.map_or(found.steps, |summary| summary.steps.max(found.steps));
+                plan.shortened += usize::from(had > config.steps && !has_diverged);
             }
             speeds.extend(Speed::of_finished(&directory, config.steps));
             plan.images_done.push(steps * config.batch_size as u64);
@@ -85,22 +87,26 @@ impl Plan {
         plan
     }
 
-    /// Tells what becomes of runs that were begun with another number of steps.
+    /// Tells what becomes of runs that had been given another number of steps.
     pub fn tell_other_steps(&self) {
-        let were = |runs: usize| match runs {
-            1 => "1 run was".to_owned(),
-            _ => format!("{} runs were", HumanCount(runs as u64)),
-        };
-        if self.lengthened > 0 {
-            let were = were(self.lengthened);
-            info!("{were} begun with fewer steps; all go on to the number that is given now");
+        match self.lengthened {
+            0 => (),
+            1 => info!("1 run had been given fewer steps and goes on to the present number"),
+            runs => info!(
+                "{} runs had been given fewer steps and go on to the present number",
+                HumanCount(runs as u64)
+            ),
         }
-        if self.shortened > 0 {
-            warn!(
-                "{} begun with more steps; they end at the number that is given now, or stay as they are where they are \
-                 past it: choose another --out for runs of exactly so many",
-                were(self.shortened)
-            );
+        let remedy = "choose another --out for runs of exactly so many";
+        match self.shortened {
+            0 => (),
+            1 => warn!(
+                "1 run had been given more steps: it ends at the present number or, if past it, stays as it is; {remedy}"
+            ),
+            runs => warn!(
+                "{} runs had been given more steps: they end at the present number or, if past it, stay as they are; {remedy}",
+                HumanCount(runs as u64)
+            ),
         }
     }
 }

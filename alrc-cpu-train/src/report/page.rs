@@ -96,7 +96,8 @@ fn overview(collection: &Collection) -> Markup {
                 "losses of a run (of the last tenth of a run of less than 50,000 steps). The difference is that of "
                 "the means with and without clipping, with its 95 % interval; p is that of Welch’s t-test. Options of "
                 "the clipping, such as its decay, do not matter to the runs without. A spike "
-                "is a step whose unclipped loss is finite and above " (SPIKE) " times the running average of the steps before it."
+                "is a step whose unclipped loss is finite and above " (SPIKE) " times the average of the " (WINDOW)
+                " steps before it (of a thirtieth of the steps of a run of less than " (30 * WINDOW) ")."
             }
             div.scroll tabindex="0" role="region" aria-labelledby="table" {
                 table.merits {
@@ -146,7 +147,7 @@ fn section(collection: &Collection, index: usize, setting: &Setting) -> Result<M
             heading: "Learning curves",
             explanation: format!(
                 "Strong: every run’s average over {} steps. Pale: the range of the single steps of all runs.",
-                super::curves::window(setting.steps()).min(WINDOW)
+                super::curves::window(setting.steps())
             ),
             panels: figures::curves(setting),
         },

@@ -183,9 +183,10 @@ fn a_start_that_clips_the_fall_of_a_curve_says_so() {
     // As advised.
     let told = replay(&falls, &["--warm-up", "20"]);
     assert!(told.contains("| given: warm-up 20 | – | – | 0.000 % |"), "{told}");
+    assert!(told.contains("the given warm-up lets it fall") && !told.contains("--warm-up 20"), "{told}");
     let spikes = |step: u32| 4.0 + noise(step) + if step % 100 == 50 { 40.0 } else { 0.0 };
     let told = replay(&spikes, &[]);
-    assert!(!told.contains("falls there"), "{told}");
+    assert!(!told.contains("falls there") && !told.contains("it comes from only"), "{told}");
 }
 
 /// As in a run: the first steps pass, and make the moments from which clipping goes on.
@@ -254,6 +255,7 @@ fn the_largest_loss_may_be_negative() {
     let text = String::from_utf8(output.stdout).unwrap();
     let counts = "4 losses, 1 of them not finite, 0 rows without a value, 0 spikes, largest loss -2";
     assert!(text.lines().any(|line| line == counts), "{text}");
+    assert!(text.contains("it comes from only 3 finite losses"), "{text}");
 }
 
 /// What is left of a curve that is mostly not finite, and of one no longer than its warm-up.

@@ -14,7 +14,7 @@ use super::{Failure, counted};
 use crate::config::{Config, check_start, permitted};
 use crate::experiment::files::save;
 use crate::experiment::log::Log;
-use crate::experiment::replay::{ClippedWriter, Replay as Replayed, ReplayError, replay};
+use crate::experiment::replay::{ClippedWriter, FEWEST, Replay as Replayed, ReplayError, replay};
 use crate::experiment::run::RunError;
 
 /// Bytes that are read at once.
@@ -145,15 +145,25 @@ impl Replay {
         match replay.suggestion {
             Some(start) => {
                 say!("suggestion: --mu1-start {} --mu2-start {}", start.mu1_start, start.mu2_start)?;
+                if finite < FEWEST as u64 {
+                    say!(
+                        "it comes from only {}, which may say little of those to come",
+                        counted(finite, "finite loss", "finite losses")
+                    )?;
+                }
                 let mut suggested = replay.trials.iter().filter(|trial| trial.is_suggested);
-                if let Some(trial) = suggested.find(|trial| trial.clips_the_fall()) {
+                if let Some(trial) = suggested.find(|trial| trial.clips_mostly_first()) {
                     say!(
                         "with it, {} of {} clipped losses are among the first {} (--num-stddev {}): if the curve falls \
-                         there, these are no spikes, and --warm-up {WARM_UP} instead lets it fall",
+                         there, these are no spikes, and {} lets it fall",
                         HumanCount(trial.clipped_first),
                         HumanCount(trial.clipped),
                         HumanCount(replay.first),
-                        trial.num_stddev
+                        trial.num_stddev,
+                        match self.warm_up {
+                            Some(steps) if steps > 0 => "the given warm-up".to_owned(),
+                            _ => format!("--warm-up {WARM_UP} instead"),
+                        }
                     )?;
                 }
             }

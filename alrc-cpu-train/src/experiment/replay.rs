@@ -3,20 +3,22 @@
 //! Every value counts as the loss of one step, in single precision as in a training loop. A logged curve is that of
 //! the training that was: with clipping, the later losses would have been others.
 
+mod clipped;
 mod suggestion;
+mod trial;
 
-use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::io;
 
-use alrc_kernel::{Alrc, Config, ConfigError, Start};
+use alrc_kernel::Config;
+pub use clipped::ClippedWriter;
 use serde::Serialize;
 pub use suggestion::{Estimate, suggest};
 use thiserror::Error;
+pub use trial::Trial;
 
 use super::log::{Log, LogError};
-use crate::files::NewFile;
 use crate::report::axis::Axis;
-use crate::report::curves::{Envelope, LossCurve, WINDOW, window};
+use crate::report::curves::{LossCurve, WINDOW, window};
 use crate::report::figures::lines;
 use crate::report::plots::{Content, Figure, Hue, Line, Panel};
 use crate::report::table::number;
@@ -24,8 +26,8 @@ use crate::report::table::number;
 /// Values that are held back until it is known how long the curve is at least; then its average has its full window.
 const HEAD: usize = 30 * WINDOW;
 
-/// Fewest first losses from which a start is derived.
-const FEWEST: usize = 100;
+/// Fewest first losses from which a start is derived, where there are as many.
+pub const FEWEST: usize = 100;
 
 /// Width and height of the plot of a threshold, in pixels.
 const PANEL: (u32, u32) = (900, 360);
@@ -39,38 +41,6 @@ pub enum ReplayError {
     /// The clipped losses cannot be written.
     #[error(transparent)]
     Unwritable(#[from] io::Error),
-}
-
-/// The clipping of the curve with one threshold and one start.
-#[derive(Clone, Debug, Serialize)]
-pub struct Trial {
-    /// Standard deviations at which losses are clipped.
-    pub num_stddev: f32,
-    /// Whether the start is the suggested one, and not the given one.
-    pub is_suggested: bool,
-    /// Where the moments start; none with a warm-up.
-    #[serde(flatten)]
-    pub start: Option<Estimate>,
-    /// Steps of the warm-up; 0: there is none.
-    pub warm_up: u32,
-    /// Losses that are clipped.
-    pub clipped: u64,
-    /// Those of them that are among the [first](Replay::first) losses.
-    pub clipped_first: u64,
-    /// Their share of all losses.
-    pub clipped_fraction: f64,
-    /// The smallest scale of a gradient of a finite loss.
-    pub smallest_scale: f32,
-    /// mu1 after the last step.
-    pub mu1: f32,
-    /// mu2 after the last step.
-    pub mu2: f32,
-    /// The limit for one step more; none during the warm-up.
-    pub limit: Option<f32>,
-    #[serde(skip)]
-    alrc: Alrc<f32>,
-    #[serde(skip)]
-    limits: Envelope,
 }
 
 /// What came of it.
@@ -184,64 +154,6 @@ fn trials(configs: &[Config<f32>], suggestion: Option<Estimate>) -> Vec<Trial> {
     both.filter_map(Result::ok).collect()
 }
 
-/// The limit of the next step; none during the warm-up.
-fn limit(alrc: &Alrc<f32>) -> Option<f32> {
-    Some(alrc.limits().upper()).filter(|&limit| limit < f32::MAX)
-}
-
-impl Trial {
-    fn new(config: Config<f32>, is_suggested: bool) -> Result<Self, ConfigError> {
-        let alrc = Alrc::new(config)?;
-        let (start, warm_up) = match config.start {
-            Start::Estimate { mu1, mu2 } => (Some(Estimate { mu1_start: mu1, mu2_start: mu2 }), 0),
-            Start::WarmUp { steps } => (None, steps),
-        };
-        Ok(Self {
-            num_stddev: config.num_stddev,
-            is_suggested,
-            start,
-            warm_up,
-            clipped: 0,
-            clipped_first: 0,
-            clipped_fraction: 0.0,
-            smallest_scale: 1.0,
-            mu1: alrc.mu1(),
-            mu2: alrc.mu2(),
-            limit: limit(&alrc),
-            alrc,
-            limits: Envelope::default(),
-        })
-    }
-
-    /// Which start it has, in words.
-    pub fn start_name(&self) -> &'static str {
-        if self.is_suggested { "suggested" } else { "given" }
-    }
-
-    /// Whether most of what is clipped is at the start of the curve, where it is the fall of the curve rather than spikes.
-    pub fn clips_the_fall(&self) -> bool {
-        2 * self.clipped_first > self.clipped && self.clipped > 1
-    }
-
-    /// One step, which may be among the first; returns limit and scale if the loss is clipped.
-    fn step(&mut self, loss: f32, is_first: bool) -> Option<(f32, f32)> {
-        let limit = limit(&self.alrc);
-        self.limits.push(limit.map_or(f64::NAN, f64::from));
-        let scale = self.alrc.step(loss).scale;
-        let limit = limit.filter(|&limit| loss.is_finite() && loss > limit)?;
-        self.clipped += 1;
-        self.clipped_first += u64::from(is_first);
-        self.smallest_scale = self.smallest_scale.min(scale);
-        Some((limit, scale))
-    }
-
-    fn finish(&mut self, losses: u64) {
-        self.clipped_fraction = self.clipped as f64 / losses.max(1) as f64;
-        (self.mu1, self.mu2) = (self.alrc.mu1(), self.alrc.mu2());
-        self.limit = limit(&self.alrc);
-    }
-}
-
 impl Replay {
     /// The losses with their limits: a panel for each threshold.
     pub fn figure(&self) -> Figure {
@@ -291,26 +203,5 @@ impl Replay {
             );
         }
         table
-    }
-}
-
-/// `clipped.csv`: a row for every clipped loss.
-pub struct ClippedWriter(BufWriter<NewFile>);
-
-impl ClippedWriter {
-    /// Begins the file with its header.
-    pub fn create(path: &Path) -> io::Result<Self> {
-        let mut file = BufWriter::new(NewFile::create(path)?);
-        writeln!(file, "index,num_stddev,start,loss,limit,scale")?;
-        Ok(Self(file))
-    }
-
-    fn write(&mut self, trial: &Trial, index: u64, loss: f64, limit: f32, scale: f32) -> io::Result<()> {
-        writeln!(self.0, "{index},{},{},{loss},{limit},{scale}", trial.num_stddev, trial.start_name())
-    }
-
-    /// Ends the file, which is there from now on.
-    pub fn finish(self) -> io::Result<()> {
-        self.0.into_inner()?.finish()
     }
 }

@@ -238,14 +238,17 @@ impl Config {
 
     /// The instruction set of the convolutions.
     pub fn instruction_set(&self) -> Result<InstructionSet, ConfigError> {
-        self.simd.resolve().ok_or_else(|| ConfigError {
-            option: "simd",
-            value: self
-                .simd
-                .to_possible_value()
-                .map_or_else(String::new, |value| value.get_name().to_owned()),
-            permitted: "`auto`, or an instruction set that this processor has (`alrc-train info` lists them)"
-                .into(),
+        self.simd.resolve().ok_or_else(|| {
+            let sets = simd::Choice::SETS.into_iter().filter_map(simd::Choice::resolve);
+            let sets: Vec<_> = sets.map(InstructionSet::name).collect();
+            ConfigError {
+                option: "simd",
+                value: self
+                    .simd
+                    .to_possible_value()
+                    .map_or_else(String::new, |value| value.get_name().to_owned()),
+                permitted: format!("auto, or what this processor has: {}", sets.join(", ")).into(),
+            }
         })
     }
 

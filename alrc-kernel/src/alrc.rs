@@ -100,9 +100,9 @@ impl<F: Float> Alrc<F> {
         let updated = !is_rejected && sums.is_valid() && sums.count > 0;
         if updated {
             let std_dev = self.std_dev();
-            let bound = F::moment_bound() + F::moment_bound();
             let mean = sums.mean.saturate();
-            let variance = (sums.squares / F::from_count(sums.count)).at_most(bound * bound);
+            let variance = sums.squares / F::from_count(sums.count);
+            let variance = variance.at_most(F::mean_bound() * F::mean_bound());
             let are_all_clipped = sums.clipped == sums.count;
             self.advance(&self.limits_from(std_dev).band, std_dev, mean, variance, are_all_clipped);
         }

@@ -41,7 +41,8 @@ pub enum Start<F> {
     /// No guess: the first steps pass unclipped, while the moments are plain averages over the steps.
     WarmUp {
         /// Number of steps that pass unclipped, at least 1; about 1/(1 - decay) makes a steady start. A step without
-        /// a finite loss does not count.
+        /// a finite loss does not count. Where a step's weight is below rounding, in f32 after 2^24 of them, the
+        /// averages stand still.
         steps: u32,
     },
 }

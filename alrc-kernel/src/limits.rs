@@ -51,12 +51,12 @@ impl<F: Float> Clipped<F> {
 
 impl<F: Float> Limits<F> {
     /// Limits from plain numbers, such as those of another process; `None` unless they are finite,
-    /// lower <= mean <= upper, and the mean's magnitude at most twice [`Float::moment_bound`].
+    /// lower <= mean <= upper, and the mean's magnitude at most [`Float::mean_bound`].
     pub fn from_parts(lower: F, mean: F, upper: F, scaling: Scaling, non_finite: NonFinite) -> Option<Self> {
-        let bound = F::moment_bound() + F::moment_bound();
         let are_finite = lower >= -F::max_value() && upper <= F::max_value();
-        let are_ordered = lower <= mean && mean <= upper && mean >= -bound && mean <= bound;
-        if are_finite && are_ordered {
+        let are_ordered = lower <= mean && mean <= upper;
+        let is_bounded = mean >= -F::mean_bound() && mean <= F::mean_bound();
+        if are_finite && are_ordered && is_bounded {
             Some(Self { band: Band { lower, mean, upper }, scaling, non_finite })
         } else {
             None

@@ -6,7 +6,7 @@ use crate::{Config, ConfigError, Float, Start};
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct State<F> {
-    /// mu1 before the last step, rounded, in units of the loss; magnitude at most twice [`Float::moment_bound`].
+    /// mu1 before the last step, rounded, in units of the loss; magnitude at most [`Float::mean_bound`].
     pub mean: F,
     /// What the last step adds to it, with what rounding has cut off before: mean + carry is mu1, to more digits than
     /// one number has; magnitude of the sum as above.
@@ -29,24 +29,22 @@ pub(crate) struct Distances<F> {
 
 impl<F: Float> State<F> {
     pub(crate) fn new(start: Start<F>) -> Self {
-        let (zero, carry) = (F::zero(), F::zero());
-        match start {
-            Start::Estimate { mu1, mu2 } => {
-                Self { mean: mu1, carry, variance: mu2 - mu1 * mu1, warm_up_left: 0 }
-            }
-            Start::WarmUp { steps } => Self { mean: zero, carry, variance: zero, warm_up_left: steps },
-        }
+        let zero = F::zero();
+        let (mean, variance, warm_up_left) = match start {
+            Start::Estimate { mu1, mu2 } => (mu1, mu2 - mu1 * mu1, 0),
+            Start::WarmUp { steps } => (zero, zero, steps),
+        };
+        Self { mean, carry: zero, variance, warm_up_left }
     }
 
-    /// Whether steps can lead to this state; the error names the first number that is impossible.
+    /// Whether steps can go on from this state; the error names the first number that is impossible.
     pub(crate) fn validate(&self, config: &Config<F>) -> Result<(), ConfigError> {
-        let bound = F::moment_bound() + F::moment_bound();
-        let is_bounded = |number: F| number >= -bound && number <= bound;
+        let is_bounded = |number: F| number >= -F::mean_bound() && number <= F::mean_bound();
         let permitted = "in magnitude at most 2.8e17 (f64: 2e152)";
         ConfigError::unless(is_bounded(self.mean), "mean", self.mean, permitted)?;
         let permitted = "such that mean + carry is in magnitude at most 2.8e17 (f64: 2e152)";
         ConfigError::unless(is_bounded(self.mu1()), "carry", self.carry, permitted)?;
-        let is_permitted = self.variance >= F::zero() && self.variance <= F::max_value();
+        let is_permitted = self.variance >= F::zero() && self.variance.is_finite();
         ConfigError::unless(is_permitted, "variance", self.variance, "finite and at least 0")?;
         let steps = match config.start {
             Start::Estimate { .. } => 0,
@@ -79,10 +77,12 @@ impl<F: Float> State<F> {
     /// ```
     ///
     /// which is the published update of mu1 and mu2 with var = mu2 - mu1^2. For equal decays a2 - a1^2 = a1 beta1 and the
-    /// last term is 0: what remains cannot become negative or too large.
+    /// last term is 0: what remains cannot become negative or too large. With others, mu2 may fall short of mu1^2; then
+    /// var is 0 from that step on, as if mu2 had been mu1^2.
     #[inline(always)]
     pub(crate) fn advance(&mut self, config: &Config<F>, distances: Distances<F>, v: F) {
         let Distances { from_mean, d, square } = distances;
+        let mean = self.mu1();
         let (past1, past2) = self.take_decays(config);
         let (a1, a2) = (F::one() - past1, F::one() - past2);
         let mut variance = past2 * self.variance;
@@ -93,14 +93,13 @@ impl<F: Float> State<F> {
         self.variance = if past1 == past2 {
             variance + (a1 * past1) * square
         } else {
-            let cross = (a2 - a1) * self.mu1();
+            let cross = (a2 - a1) * mean;
             let variance = variance + (a2 - a1 * a1) * square + (cross + cross) * d;
             variance.at_least(F::zero()).at_most(F::max_value())
         };
 
         // mu1' = mean + (a1 from_mean + beta1 carry). The mean takes in what it can of the old carry meanwhile, which
         // does not have to wait for the loss; what rounding cuts off of that sum stays in the carry.
-        let mean = self.mu1();
         let taken_in = mean - self.mean;
         self.carry = (a1 * from_mean + past1 * self.carry) - taken_in;
         self.mean = mean;

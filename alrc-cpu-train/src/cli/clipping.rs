@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::divergence::WARM_UP;
 use super::shell::shell_word;
 use crate::config::Config;
 
@@ -29,7 +30,7 @@ pub(super) fn why_nothing_was_clipped(options: &Config, losses: &Path) -> String
     } else {
         format!(
             ", --mu1-start and --mu2-start that suit the losses (`alrc-train replay {} --num-stddev {n} --decay {decay}` \
-             suggests them) or --warm-up 20 instead of them,",
+             suggests them) or --warm-up {WARM_UP} instead of them,",
             shell_word(losses)
         )
     };

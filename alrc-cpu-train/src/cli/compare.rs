@@ -18,11 +18,11 @@ use crate::loss::Loss;
 use crate::record::files::{COMPARISON, LOSSES};
 use crate::record::summary::Summary;
 
-/// Train one setting with and without clipping, side by side, and draw both: the two-minute demonstration.
+/// Train one setting with and without clipping, side by side, and draw both: the demonstration.
 ///
 /// Both runs of a pair have the same seed and data. The defaults (quartic errors, Adam at a learning rate of
-/// 0.002, one image a step, clipping at 2 standard deviations with decay 0.99) take about two minutes on two
-/// processors. Ctrl-C ends it cleanly; --resume then goes on as if nothing had happened. That a run diverges is a
+/// 0.002, one image a step, clipping at 2 standard deviations with decay 0.99) take about two minutes on two cores
+/// with AVX-512, twice that with AVX2. Ctrl-C ends it cleanly; --resume then goes on as if nothing had happened. That a run diverges is a
 /// result: it is told below the table, and the status is 0.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:

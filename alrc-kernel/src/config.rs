@@ -14,7 +14,8 @@ pub struct Config<F> {
     pub num_stddev_below: Option<F>,
     /// beta1, the decay of the running mean mu1, in [0, 1). Default 0.999.
     pub decay1: F,
-    /// beta2, the decay of the running mean square mu2, in [0, 1). Default 0.999.
+    /// beta2, the decay of the running mean square mu2, in [0, 1). Default 0.999. One above beta1 makes sigma larger; see
+    /// the crate's first page.
     pub decay2: F,
     /// The moments before the first step. Default: the published estimate, mu1 = 25 and mu2 = 900.
     pub start: Start<F>,

@@ -77,7 +77,7 @@ impl<F: Float> Alrc<F> {
         Limits { band, scaling: self.config.scaling, non_finite: self.config.non_finite }
     }
 
-    /// The limits, or -bound and bound where those are nearer.
+    /// The limits, the lower one at least -bound and the upper one at most bound.
     #[inline(always)]
     fn lower_and_upper(&self, std_dev: F, bound: F) -> (F, F) {
         let mean = self.state.mu1();
@@ -144,7 +144,7 @@ impl<F: Float> Alrc<F> {
             return self.step_in_warm_up(loss);
         }
         let std_dev = self.std_dev();
-        // All but a few losses: neither clipped nor too large for the moments, which two comparisons tell.
+        // Most losses are neither clipped nor too large for the moments, as two comparisons tell.
         let (lower, upper) = self.lower_and_upper(std_dev, F::moment_bound());
         if loss >= lower && loss <= upper {
             self.state.advance(&self.config, self.state.distances_to(loss), F::zero());
@@ -164,7 +164,7 @@ impl<F: Float> Alrc<F> {
     }
 
     /// A step of the warm-up, in which no loss is clipped.
-    // Part of `step`, and a sign to the compiler not to let it delay the others.
+    // Inlined, so that the numbers of a state stay in registers; cold, so that the compiler favours the other steps.
     #[cold]
     #[inline(always)]
     fn step_in_warm_up(&mut self, loss: F) -> Clipped<F> {

@@ -14,8 +14,8 @@ pub struct Config<F> {
     pub num_stddev_below: Option<F>,
     /// beta1, the decay of the running mean mu1, in [0, 1). Default 0.999.
     pub decay1: F,
-    /// beta2, the decay of the running mean square mu2, in [0, 1). Default 0.999. One above beta1 makes sigma larger; see
-    /// the crate's first page.
+    /// beta2, the decay of the running mean square mu2, in [0, 1). Default 0.999. Where it is not beta1, sigma can be
+    /// larger than that of raw moments; see the crate's first page.
     pub decay2: F,
     /// The moments before the first step. Default: the published estimate, mu1 = 25 and mu2 = 900.
     pub start: Start<F>,
@@ -42,8 +42,8 @@ pub enum Start<F> {
     /// No guess: the first steps pass unclipped, while the moments are plain averages over the steps.
     WarmUp {
         /// Number of steps that pass unclipped, at least 1; about 1/(1 - decay) makes a steady start. A step without
-        /// a finite loss does not count. Where a step's weight is below rounding, in f32 after 2^24 of them, the
-        /// averages stand still.
+        /// a finite loss does not count. In f32 the weight of a step rounds to 0 from step 2^25 on, and the averages
+        /// stand still.
         steps: u32,
     },
 }

@@ -31,7 +31,8 @@ pub trait Float:
     /// [`max_value`](Float::max_value): 1.4e17 in f32, 1e152 in f64. No square of a deviation overflows below it.
     fn moment_bound() -> Self;
 
-    /// Twice [`moment_bound`](Float::moment_bound): with their rounding errors, means of such losses stay below it.
+    /// Twice [`moment_bound`](Float::moment_bound). Means of losses within that bound stay below it, rounding errors
+    /// included.
     fn mean_bound() -> Self {
         Self::moment_bound() + Self::moment_bound()
     }

@@ -89,6 +89,7 @@ impl<F: Float> Limits<F> {
     }
 
     /// Clips one loss.
+    // A call from a step would cost every step the prologue of a function.
     #[inline(always)]
     pub fn clip(&self, loss: F) -> Clipped<F> {
         if self.band.contains(loss) {

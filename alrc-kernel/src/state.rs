@@ -78,7 +78,7 @@ impl<F: Float> State<F> {
     ///
     /// which is the published update of mu1 and mu2 with var = mu2 - mu1^2. For equal decays a2 - a1^2 = a1 beta1 and the
     /// last term is 0: what remains cannot become negative or too large. With others, mu2 may fall short of mu1^2; then
-    /// var is 0 from that step on, as if mu2 had been mu1^2.
+    /// var is 0 after the step, as if mu2 were mu1^2.
     #[inline(always)]
     pub(crate) fn advance(&mut self, config: &Config<F>, distances: Distances<F>, v: F) {
         let Distances { from_mean, d, square } = distances;

@@ -53,8 +53,8 @@ typedef struct alrc_f32_config {
   float num_stddev_below;
   // Decay of the running mean mu1, in [0, 1). Default 0.999.
   float decay1;
-  // Decay of the running mean square mu2, in [0, 1). Default 0.999. One above decay1 makes the deviation larger, for
-  // mu2 is not let fall below the square of mu1.
+  // Decay of the running mean square mu2, in [0, 1). Default 0.999. Where it is not decay1, the deviation can be
+  // larger, most where it is above, because mu2 is not allowed to fall below the square of mu1.
   float decay2;
   // mu1 before the first step, in units of the loss. Default 25. Not used with a warm-up.
   float mu1_start;
@@ -141,8 +141,8 @@ typedef struct alrc_f64_config {
   double num_stddev_below;
   // Decay of the running mean mu1, in [0, 1). Default 0.999.
   double decay1;
-  // Decay of the running mean square mu2, in [0, 1). Default 0.999. One above decay1 makes the deviation larger, for
-  // mu2 is not let fall below the square of mu1.
+  // Decay of the running mean square mu2, in [0, 1). Default 0.999. Where it is not decay1, the deviation can be
+  // larger, most where it is above, because mu2 is not allowed to fall below the square of mu1.
   double decay2;
   // mu1 before the first step, in units of the loss. Default 25. Not used with a warm-up.
   double mu1_start;

@@ -18,8 +18,8 @@ pub struct alrc_f32_config {
     pub num_stddev_below: f32,
     /// Decay of the running mean mu1, in [0, 1). Default 0.999.
     pub decay1: f32,
-    /// Decay of the running mean square mu2, in [0, 1). Default 0.999. One above decay1 makes the deviation larger, for
-    /// mu2 is not let fall below the square of mu1.
+    /// Decay of the running mean square mu2, in [0, 1). Default 0.999. Where it is not decay1, the deviation can be
+    /// larger, most where it is above, because mu2 is not allowed to fall below the square of mu1.
     pub decay2: f32,
     /// mu1 before the first step, in units of the loss. Default 25. Not used with a warm-up.
     pub mu1_start: f32,

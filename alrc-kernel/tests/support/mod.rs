@@ -4,7 +4,7 @@ use alrc_kernel::{Config, NonFinite, Scaling, Start};
 use proptest::prelude::*;
 
 /// Every value that could be mistreated.
-pub(crate) const SPECIAL: [f32; 18] = [
+pub(crate) const SPECIAL: [f32; 20] = [
     0.0,
     -0.0,
     1.0,
@@ -16,6 +16,9 @@ pub(crate) const SPECIAL: [f32; 18] = [
     1e15,
     1.4e17,
     -1.4e17,
+    // The bound of the moments and the number after it.
+    1.441_151_8e17,
+    1.441_151_9e17,
     1e30,
     -1e30,
     f32::MAX,

@@ -61,8 +61,9 @@ class Alrc:
         num_stddev: Standard deviations above the mean at which losses are clipped, in [0, 1e9].
         num_stddev_below: Standard deviations below the mean to which losses are lifted, in [0, 1e9]; None lifts none.
         decay: Decay of the running mean mu1, in [0, 1).
-        decay2: Decay of the running mean square mu2, in [0, 1); None for that of mu1. One above it makes the deviation
-            larger, for mu2 is not let fall below the square of mu1.
+        decay2: Decay of the running mean square mu2, in [0, 1); None for that of mu1. Where it is
+            another, the deviation can be larger, most where it is above, because mu2 is not allowed to fall below the
+            square of mu1.
         mu1_start: mu1 before the first step, in units of the loss.
         mu2_start: mu2 before the first step, above the square of mu1_start.
         epsilon: Added to the variance under the square root, in squared units of the loss, in [0, 1e9].

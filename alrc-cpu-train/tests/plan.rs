@@ -54,7 +54,7 @@ fn a_sweep_tells_that_runs_had_other_steps() {
 
     let run = directory.path().join("out/num-stddev-2_seed-0");
     assert_eq!(counts("10"), [Some(0), Some(2), Some(2)]);
-    let fewer = ["2 runs had been given more steps", "past it", "choose another --out"];
+    let fewer = ["2 of 2 runs had been given more steps", "past it", "choose another --out"];
     assert_holds(&sweep(&["--steps", "10", "--list"])[1], &fewer);
     assert_holds(&sweep(&["--steps", "10"])[1], &fewer);
     assert_eq!(rows(&run), 20);
@@ -62,7 +62,7 @@ fn a_sweep_tells_that_runs_had_other_steps() {
     assert_holds(&sweep(&["--steps", "10", "--list"])[1], &fewer);
 
     assert_eq!(counts("30"), [Some(2), Some(0), Some(0)]);
-    let more = ["2 runs had been given fewer steps", "go on to the present number"];
+    let more = ["2 of 2 runs had been given fewer steps", "goes on to the present number"];
     assert_holds(&sweep(&["--steps", "30", "--list"])[1], &more);
     assert_holds(&sweep(&["--steps", "30"])[1], &more);
     assert_eq!(rows(&run), 30);
@@ -81,7 +81,7 @@ fn a_comparison_tells_that_it_goes_on_to_more_steps() {
     let [_, message] = compare(&["--resume"]);
     assert!(!message.contains("been given"), "{message}");
     let [_, message] = compare(&["--resume", "--steps", "15"]);
-    assert_holds(&message, &["2 runs had been given fewer steps", "go on to the present number"]);
+    assert_holds(&message, &["2 of 2 runs had been given fewer steps", "goes on to the present number"]);
 }
 
 /// Images that are not there are told by a list, which is made all the same; not where no run needs them any more.

@@ -184,6 +184,9 @@ fn a_start_that_clips_the_fall_of_a_curve_says_so() {
     let told = replay(&falls, &["--warm-up", "20"]);
     assert!(told.contains("| given: warm-up 20 | – | – | 0.000 % |"), "{told}");
     assert!(told.contains("the given warm-up lets it fall") && !told.contains("--warm-up 20"), "{told}");
+    let hill = |step: u32| 4.0 + noise(step) + 60.0 * (-((f64::from(step) - 20.0) / 8.0).powi(2)).exp();
+    let told = replay(&hill, &["--decay", "0.99", "--warm-up", "1"]);
+    assert!(told.contains("a longer --warm-up may let it fall"), "{told}");
     let spikes = |step: u32| 4.0 + noise(step) + if step % 100 == 50 { 40.0 } else { 0.0 };
     let told = replay(&spikes, &[]);
     assert!(!told.contains("falls there") && !told.contains("it comes from only"), "{told}");

@@ -22,8 +22,8 @@ use crate::record::summary::Summary;
 ///
 /// Both runs of a pair have the same seed and data. The defaults (quartic errors, Adam at a learning rate of
 /// 0.002, one image a step, clipping at 2 standard deviations with decay 0.99) take about two minutes on two cores
-/// with AVX-512, twice that with AVX2. Ctrl-C ends it cleanly; --resume then goes on as if nothing had happened. That a run diverges is a
-/// result: it is told below the table, and the status is 0.
+/// with AVX-512, twice that with AVX2. Ctrl-C ends it cleanly; --resume then goes on as if nothing had happened.
+/// That a run diverges is a result: it is told below the table, and the status is 0.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   alrc-train compare

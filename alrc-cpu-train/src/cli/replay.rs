@@ -14,7 +14,7 @@ use super::{Failure, counted};
 use crate::config::{Config, check_start, permitted};
 use crate::experiment::files::save;
 use crate::experiment::log::Log;
-use crate::experiment::replay::{ClippedWriter, FEWEST, Replay as Replayed, ReplayError, replay};
+use crate::experiment::replay::{ClippedWriter, FEWEST, Replay as Replayed, ReplayError, Trial, replay};
 use crate::experiment::run::RunError;
 
 /// Bytes that are read at once.
@@ -134,7 +134,8 @@ impl Replay {
                 counted(finite, "finite loss", "finite losses")
             )?;
         }
-        if let Some(steps) = self.warm_up.filter(|&steps| steps > 0 && u64::from(steps) >= finite) {
+        let warm_up = self.warm_up.filter(|&steps| steps > 0);
+        if let Some(steps) = warm_up.filter(|&steps| u64::from(steps) >= finite) {
             say!(
                 "nothing could be clipped from the given start: its warm-up of {} is not over before the last finite \
                  loss; give a shorter --warm-up",
@@ -145,25 +146,28 @@ impl Replay {
         match replay.suggestion {
             Some(start) => {
                 say!("suggestion: --mu1-start {} --mu2-start {}", start.mu1_start, start.mu2_start)?;
-                if finite < FEWEST as u64 {
+                if replay.suggested_from < FEWEST as u64 {
                     say!(
                         "it comes from only {}, which may say little of those to come",
-                        counted(finite, "finite loss", "finite losses")
+                        counted(replay.suggested_from, "finite loss", "finite losses")
                     )?;
                 }
-                let mut suggested = replay.trials.iter().filter(|trial| trial.is_suggested);
-                if let Some(trial) = suggested.find(|trial| trial.clips_mostly_first()) {
+                let clips_the_first = |trial: &&Trial| trial.clips_mostly_first();
+                let (suggested, given): (Vec<_>, Vec<_>) =
+                    replay.trials.iter().filter(clips_the_first).partition(|trial| trial.is_suggested);
+                if let Some(trial) = suggested.first() {
+                    let remedy = match warm_up {
+                        None => format!("--warm-up {WARM_UP} instead lets it fall"),
+                        Some(_) if given.is_empty() => "the given warm-up lets it fall".to_owned(),
+                        Some(_) => "a longer --warm-up may let it fall".to_owned(),
+                    };
                     say!(
                         "with it, {} of {} clipped losses are among the first {} (--num-stddev {}): if the curve falls \
-                         there, these are no spikes, and {} lets it fall",
+                         there, these are no spikes, and {remedy}",
                         HumanCount(trial.clipped_first),
                         HumanCount(trial.clipped),
                         HumanCount(replay.first),
                         trial.num_stddev,
-                        match self.warm_up {
-                            Some(steps) if steps > 0 => "the given warm-up".to_owned(),
-                            _ => format!("--warm-up {WARM_UP} instead"),
-                        }
                     )?;
                 }
             }

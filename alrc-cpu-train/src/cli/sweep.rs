@@ -138,7 +138,7 @@ impl Sweep {
         if published.is_some() && !options.contains_key("data") {
             warn!(
                 "{} was published for photographs, and without --data it trains on images that are made up: `alrc-train \
-                 data fetch` downloads the photographs, --data builtin is silent",
+                 data fetch` downloads the photographs; --data builtin silences this warning",
                 self.grid
             );
         }

@@ -89,24 +89,20 @@ impl Plan {
 
     /// Tells what becomes of runs that had been given another number of steps.
     pub fn tell_other_steps(&self) {
-        match self.lengthened {
-            0 => (),
-            1 => info!("1 run had been given fewer steps and goes on to the present number"),
-            runs => info!(
-                "{} runs had been given fewer steps and go on to the present number",
-                HumanCount(runs as u64)
-            ),
+        let of_runs =
+            |count: usize| format!("{} of {} runs", HumanCount(count as u64), HumanCount(self.runs as u64));
+        if self.lengthened > 0 {
+            info!(
+                "{} had been given fewer steps: training goes on to the present number",
+                of_runs(self.lengthened)
+            );
         }
-        let remedy = "choose another --out for runs of exactly so many";
-        match self.shortened {
-            0 => (),
-            1 => warn!(
-                "1 run had been given more steps: it ends at the present number or, if past it, stays as it is; {remedy}"
-            ),
-            runs => warn!(
-                "{} runs had been given more steps: they end at the present number or, if past it, stay as they are; {remedy}",
-                HumanCount(runs as u64)
-            ),
+        if self.shortened > 0 {
+            warn!(
+                "{} had been given more steps: training ends at the present number, and what is past it stays; choose \
+                 another --out for runs of exactly so many",
+                of_runs(self.shortened)
+            );
         }
     }
 }

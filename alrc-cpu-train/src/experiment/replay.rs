@@ -64,6 +64,8 @@ pub struct Replay {
     pub largest: f64,
     /// A start that suits the curve; see [`suggest`].
     pub suggestion: Option<Estimate>,
+    /// Finite losses from which that start comes.
+    pub suggested_from: u64,
     /// A trial for each threshold with the given start, and one with the suggested start.
     pub trials: Vec<Trial>,
     #[serde(skip)]
@@ -98,7 +100,9 @@ pub fn replay(
         return Err(if rows == 0 { LogError::Empty } else { LogError::NoValues { column, rows } }.into());
     }
     let remembered = configs.first().map_or(1.0, |config| 1.0 / (1.0 - config.decay1)) as usize;
-    let suggestion = suggest(&head[..remembered.max(FEWEST).min(head.len())]);
+    let beginning = &head[..remembered.max(FEWEST).min(head.len())];
+    let suggestion = suggest(beginning);
+    let suggested_from = beginning.iter().filter(|loss| loss.is_finite()).count() as u64;
     let first = head.len() as u64 / 10;
     let window = window(head.len() as u64);
     let mut curve = LossCurve::new(window);
@@ -139,6 +143,7 @@ pub fn replay(
         spikes,
         largest,
         suggestion,
+        suggested_from,
         trials,
         curve,
     })

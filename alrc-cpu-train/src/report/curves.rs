@@ -11,8 +11,8 @@ pub const WINDOW: usize = 500;
 /// Most points of a thinned curve, about as many as a plot has pixel columns.
 const BUCKETS: usize = 512;
 
-/// Steps of the running average of a curve of `steps` steps. Spikes are counted by it: curves of less than
-/// 30 * [`WINDOW`] steps have other counts than longer ones.
+/// Steps of the running average of a curve of `steps` steps. Spikes are counted by it: counts of curves of fewer
+/// than 30 * [`WINDOW`] steps are not comparable with those of longer ones.
 pub fn window(steps: u64) -> usize {
     usize::try_from(steps / 30).unwrap_or(WINDOW).clamp(1, WINDOW)
 }

@@ -1,6 +1,7 @@
 //! `report.html`: one file that needs no other.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
+use indicatif::HumanCount;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::curves::{SPIKE, WINDOW};
@@ -96,8 +97,8 @@ fn overview(collection: &Collection) -> Markup {
                 "losses of a run (of the last tenth of a run of less than 50,000 steps). The difference is that of "
                 "the means with and without clipping, with its 95 % interval; p is that of Welch’s t-test. Options of "
                 "the clipping, such as its decay, do not matter to the runs without. A spike "
-                "is a step whose unclipped loss is finite and above " (SPIKE) " times the average of the " (WINDOW)
-                " steps before it (of a thirtieth of the steps of a run of less than " (30 * WINDOW) ")."
+                "is a step whose unclipped loss is finite and above " (SPIKE) " times the average of the finite losses of the " (WINDOW) " steps before it (in a run of fewer than "
+                (HumanCount(30 * WINDOW as u64)) " steps, of as many as a thirtieth of them)."
             }
             div.scroll tabindex="0" role="region" aria-labelledby="table" {
                 table.merits {

@@ -117,7 +117,7 @@ impl<F: Float> Start<F> {
     fn validate(&self) -> Result<(), ConfigError> {
         match *self {
             Self::Estimate { mu1, mu2 } => {
-                let is_permitted = mu1 >= -F::moment_bound() && mu1 <= F::moment_bound();
+                let is_permitted = mu1.is_within(F::moment_bound());
                 ConfigError::unless(is_permitted, "mu1", mu1, "in magnitude at most 1.4e17 (f64: 1e152)")?;
                 let is_permitted = mu2 > mu1 * mu1 && mu2 <= F::max_value();
                 ConfigError::unless(is_permitted, "mu2", mu2, "finite and above the square of mu1")

@@ -55,7 +55,12 @@ pub trait Float:
 
     /// Whether the number is neither infinite nor NaN.
     fn is_finite(self) -> bool {
-        self >= -Self::max_value() && self <= Self::max_value()
+        self.is_within(Self::max_value())
+    }
+
+    /// Whether the number is in [-bound, bound]; NaN never is.
+    fn is_within(self, bound: Self) -> bool {
+        self >= -bound && self <= bound
     }
 
     /// The smaller of two numbers; `other` where this one is NaN.

@@ -14,10 +14,10 @@
 //!
 //! The state holds the mean and the *variance* rather than mu1 and mu2, whose difference cancels in floating point:
 //! the same numbers in exact arithmetic, and no NaN when a loss hardly changes. Only where mu1 and mu2 have decays of
-//! their own can mu2 - mu1^2 be negative, which is no variance: it is 0 then, and mu2 goes on from mu1^2. That can happen in
-//! almost every second step and makes sigma larger than that of raw moments whose difference is cut off under the root
-//! alone, most where beta2 is above beta1: at losses of 10 +- 1, 3.1 instead of 1.1 for beta1 = 0.9 and beta2 = 0.999, 1.6
-//! instead of 1.1 for 0.999 and 0.9.
+//! their own can mu2 - mu1^2 be negative, which is no variance: it is 0 then, and mu2 goes on from mu1^2. That can happen
+//! in almost every second step and makes sigma larger than that of raw moments whose difference is cut off under the
+//! root alone, most where beta2 is above beta1: at losses of 10 +- 1, 3.1 instead of 1.1 for beta1 = 0.9 and
+//! beta2 = 0.999, 1.6 instead of 1.1 for 0.999 and 0.9.
 //!
 //! With v the variance of y about its mean and d = mean(y) - mu1, a = 1 - beta, this is
 //!

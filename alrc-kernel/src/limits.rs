@@ -55,8 +55,7 @@ impl<F: Float> Limits<F> {
     pub fn from_parts(lower: F, mean: F, upper: F, scaling: Scaling, non_finite: NonFinite) -> Option<Self> {
         let are_finite = lower >= -F::max_value() && upper <= F::max_value();
         let are_ordered = lower <= mean && mean <= upper;
-        let is_bounded = mean >= -F::mean_bound() && mean <= F::mean_bound();
-        if are_finite && are_ordered && is_bounded {
+        if are_finite && are_ordered && mean.is_within(F::mean_bound()) {
             Some(Self { band: Band { lower, mean, upper }, scaling, non_finite })
         } else {
             None

@@ -39,11 +39,10 @@ impl<F: Float> State<F> {
 
     /// Whether steps can go on from this state; the error names the first number that is impossible.
     pub(crate) fn validate(&self, config: &Config<F>) -> Result<(), ConfigError> {
-        let is_bounded = |number: F| number >= -F::mean_bound() && number <= F::mean_bound();
         let permitted = "in magnitude at most 2.8e17 (f64: 2e152)";
-        ConfigError::unless(is_bounded(self.mean), "mean", self.mean, permitted)?;
+        ConfigError::unless(self.mean.is_within(F::mean_bound()), "mean", self.mean, permitted)?;
         let permitted = "such that mean + carry is in magnitude at most 2.8e17 (f64: 2e152)";
-        ConfigError::unless(is_bounded(self.mu1()), "carry", self.carry, permitted)?;
+        ConfigError::unless(self.mu1().is_within(F::mean_bound()), "carry", self.carry, permitted)?;
         let is_permitted = self.variance >= F::zero() && self.variance.is_finite();
         ConfigError::unless(is_permitted, "variance", self.variance, "finite and at least 0")?;
         let steps = match config.start {

@@ -65,8 +65,7 @@ impl<F: Float> BatchSums<F> {
     /// Whether the numbers can be the sums of losses. Those of [`clip_batch`](crate::Limits::clip_batch), merged or
     /// not, always are; those that came from elsewhere may not be, and [`update`](crate::Alrc::update) refuses them.
     pub fn is_valid(&self) -> bool {
-        self.mean >= -F::mean_bound()
-            && self.mean <= F::mean_bound()
+        self.mean.is_within(F::mean_bound())
             && self.squares >= F::zero()
             && self.squares.is_finite()
             && self.clipped <= self.count

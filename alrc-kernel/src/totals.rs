@@ -95,7 +95,7 @@ fn scan<F: Float>(band: &Band<F>, block: &[F], center: F) -> (Moments<F>, Tally<
 /// The running mean; 0 where that is so large that the squares of the distances from it could overflow.
 pub(crate) fn center<F: Float>(band: &Band<F>) -> F {
     let half_bound = F::moment_bound() / (F::one() + F::one());
-    if band.mean >= -half_bound && band.mean <= half_bound {
+    if band.mean.is_within(half_bound) {
         band.mean
     } else {
         F::zero()

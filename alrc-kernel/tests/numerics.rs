@@ -135,8 +135,8 @@ fn f32_follows_raw_moments_in_f64() {
     }
 }
 
-/// With decays of their own mu2 is often less than mu1^2. The variance is then 0, and mu2 goes on from mu1^2: sigma, and
-/// that of raw moments, are as the crate's first page says.
+/// With decays of their own mu2 is often less than mu1^2. The variance is then 0, and mu2 goes on from mu1^2: sigma,
+/// and that of raw moments, are as the crate's first page says.
 #[test]
 fn a_deficit_of_mu2_is_forgotten() {
     for (decay1, decay2, expected) in [(0.9, 0.999, [3.1, 1.1]), (0.999, 0.9, [1.6, 1.1])] {
@@ -145,11 +145,10 @@ fn a_deficit_of_mu2_is_forgotten() {
             Alrc::new(Config { num_stddev: 1e9, decay1, decay2, start, ..Config::default() }).unwrap();
         let (mut mu1, mut mu2, mut raw_mu2) = (10.0_f64, 101.0_f64, 101.0_f64);
         let mut mean_std_devs = [0.0; 2];
-        let steps = 100_000;
+        let (steps, a1, a2) = (100_000, 1.0 - decay1, 1.0 - decay2);
         for random in uniform().take(steps) {
             let loss = 10.0 + 12_f64.sqrt() * (random - 0.5);
             alrc.step(loss);
-            let (a1, a2) = (1.0 - decay1, 1.0 - decay2);
             mu1 += a1 * (loss - mu1);
             raw_mu2 += a2 * (loss * loss - raw_mu2);
             mu2 = (mu2 + a2 * (loss * loss - mu2)).max(mu1 * mu1);

@@ -14,7 +14,7 @@ use super::{Failure, counted};
 use crate::config::{Config, check_start, permitted};
 use crate::experiment::files::save;
 use crate::experiment::log::Log;
-use crate::experiment::replay::{ClippedWriter, FEWEST, Replay as Replayed, ReplayError, Trial, replay};
+use crate::experiment::replay::{ClippedWriter, FEWEST, Replay as Replayed, ReplayError, replay};
 use crate::experiment::run::RunError;
 
 /// Bytes that are read at once.
@@ -152,14 +152,15 @@ impl Replay {
                         counted(replay.suggested_from, "finite loss", "finite losses")
                     )?;
                 }
-                let clips_the_first = |trial: &&Trial| trial.clips_mostly_first();
-                let (suggested, given): (Vec<_>, Vec<_>) =
-                    replay.trials.iter().filter(clips_the_first).partition(|trial| trial.is_suggested);
-                if let Some(trial) = suggested.first() {
-                    let remedy = match warm_up {
-                        None => format!("--warm-up {WARM_UP} instead lets it fall"),
-                        Some(_) if given.is_empty() => "the given warm-up lets it fall".to_owned(),
-                        Some(_) => "a longer --warm-up may let it fall".to_owned(),
+                let clips_mostly_first = |is_suggested: bool| {
+                    let mut trials = replay.trials.iter().filter(|trial| trial.is_suggested == is_suggested);
+                    trials.find(|trial| trial.clips_mostly_first())
+                };
+                if let Some(trial) = clips_mostly_first(true) {
+                    let remedy = match (warm_up, clips_mostly_first(false)) {
+                        (None, _) => format!("--warm-up {WARM_UP} instead lets it fall"),
+                        (Some(_), None) => "the given warm-up lets it fall".to_owned(),
+                        (Some(_), Some(_)) => "a longer --warm-up may let it fall".to_owned(),
                     };
                     say!(
                         "with it, {} of {} clipped losses are among the first {} (--num-stddev {}): if the curve falls \

@@ -18,13 +18,10 @@ pub use trial::Trial;
 
 use super::log::{Log, LogError};
 use crate::report::axis::Axis;
-use crate::report::curves::{LossCurve, WINDOW, window};
+use crate::report::curves::{LossCurve, STEPS_OF_WINDOW, window};
 use crate::report::figures::lines;
 use crate::report::plots::{Content, Figure, Hue, Line, Panel};
 use crate::report::table::number;
-
-/// Values that are held back until it is known how long the curve is at least; then its average has its full window.
-const HEAD: usize = 30 * WINDOW;
 
 /// Fewest first losses from which a start is derived, where there are as many.
 pub const FEWEST: usize = 100;
@@ -90,7 +87,8 @@ pub fn replay(
         Ok(None)
     };
     let mut head = Vec::new();
-    while head.len() < HEAD {
+    // Until it is known how many steps the running average has.
+    while head.len() < STEPS_OF_WINDOW {
         let Some(loss) = next()? else { break };
         head.push(loss);
     }

@@ -5,16 +5,22 @@ use std::mem;
 /// A loss above so many times the average of the steps before it is a spike.
 pub const SPIKE: f64 = 5.0;
 
-/// Most steps of the running average; a shorter curve takes a thirtieth of its steps.
+/// Most steps of the running average.
 pub const WINDOW: usize = 500;
+
+/// Fewest steps of a curve whose running average has so many; that of a shorter one has a thirtieth of its steps.
+pub const STEPS_OF_WINDOW: usize = PARTS * WINDOW;
+
+/// Running averages are over such a part of a curve.
+const PARTS: usize = 30;
 
 /// Most points of a thinned curve, about as many as a plot has pixel columns.
 const BUCKETS: usize = 512;
 
 /// Steps of the running average of a curve of `steps` steps. Spikes are counted by it: counts of curves of fewer
-/// than 30 * [`WINDOW`] steps are not comparable with those of longer ones.
+/// than [`STEPS_OF_WINDOW`] steps are not comparable with those of longer ones.
 pub fn window(steps: u64) -> usize {
-    usize::try_from(steps / 30).unwrap_or(WINDOW).clamp(1, WINDOW)
+    usize::try_from(steps / PARTS as u64).unwrap_or(WINDOW).clamp(1, WINDOW)
 }
 
 /// The average of the last `window` finite values (a boxcar filter); of fewer at the start.

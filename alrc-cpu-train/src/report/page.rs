@@ -4,7 +4,7 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use indicatif::HumanCount;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::curves::{SPIKE, WINDOW};
+use super::curves::{SPIKE, STEPS_OF_WINDOW, WINDOW};
 use super::figures::{self, Described};
 use super::groups::{Collection, Group, Setting};
 use super::plots::{Figure, PlotError};
@@ -97,8 +97,9 @@ fn overview(collection: &Collection) -> Markup {
                 "losses of a run (of the last tenth of a run of less than 50,000 steps). The difference is that of "
                 "the means with and without clipping, with its 95 % interval; p is that of Welch’s t-test. Options of "
                 "the clipping, such as its decay, do not matter to the runs without. A spike "
-                "is a step whose unclipped loss is finite and above " (SPIKE) " times the average of the finite losses of the " (WINDOW) " steps before it (in a run of fewer than "
-                (HumanCount(30 * WINDOW as u64)) " steps, of as many as a thirtieth of them)."
+                "is a step whose unclipped loss is finite and above " (SPIKE) " times the average of the finite losses "
+                "of the " (WINDOW) " steps before it (in a run of fewer than "
+                (HumanCount(STEPS_OF_WINDOW as u64)) " steps, of as many as a thirtieth of them)."
             }
             div.scroll tabindex="0" role="region" aria-labelledby="table" {
                 table.merits {

@@ -26,16 +26,17 @@
 //! * A piece of work is a band: some rows of tiles of one image, so many that what is transformed stays in the
 //!   second-level cache together with the products of one panel of outputs. Transformed weights, computed once a pass,
 //!   stream by. While products are computed, the part of the output that they belong to is fetched.
-//! * For the weights' gradient all tiles of an image must be at hand in each frequency; four images are held at a time.
+//! * For the weights' gradient all tiles of an image must be at hand in each frequency: 2.4 MB at 128 channels. As few
+//!   images are held at a time as keep all threads busy.
 //!
 //! # Threads
 //!
 //! Pieces are claimed by whichever thread is free. In the passes over images no value depends on how tiles are grouped,
 //! so bands may be smaller where there are many threads; in the gradient of the weights a piece is a frequency and a
-//! panel of outputs, which sums over tiles in their order. So the bits do not depend on the number of threads, nor does
-//! the memory, but for a band's scratch a thread (0.8 MB at 128 channels). With 64 threads and AVX-512 a layer of 128
-//! channels has 144 pieces in the weights' gradient, and 8 an image elsewhere: enough at batches of 8 and more, idle
-//! threads at 1.
+//! panel of outputs, which sums over tiles in their order. So the bits do not depend on the number of threads. The
+//! memory does: at 128 channels a thread takes 0.8 MB for its band, and 1.2 MB of what is held for the weights'
+//! gradient. With 64 threads and AVX-512 a layer of 128 channels has 144 products in the weights' gradient, and 4 to 8
+//! bands an image: enough at batches of 16 and more, idle threads at 1.
 
 mod gradient;
 mod grid;

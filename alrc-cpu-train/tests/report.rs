@@ -305,7 +305,14 @@ fn a_run_that_ended_with_fewer_steps_is_finished() {
         (&1.into(), &0.into(), &5.0.into())
     );
     alrc_train(directory.path(), &["run", "--resume", "--out", "runs/a"]).assert().success();
+    // It is no repeat of one that has 90 steps.
+    FakeRun { steps: 90, seed: 1, ..RUN }.write(&directory.path().join("runs/b"));
+    let document = report(directory.path());
+    let groups = document["groups"].as_array().unwrap();
+    let others = groups.iter().map(|group| group["other_settings"].as_str().unwrap());
+    assert_eq!(others.collect::<HashSet<_>>(), HashSet::from(["steps 90", "steps 100"]));
     // With more steps it has something left to do.
+    fs::remove_dir_all(directory.path().join("runs/b")).unwrap();
     FakeRun { options: "steps = 110", ..RUN }.write(&directory.path().join("runs/a"));
     assert_eq!(report(directory.path())["groups"][0]["unfinished"], 1);
 }

@@ -18,8 +18,9 @@ use crate::config::{self, Config, Switch};
 use crate::data::{self, Dataset};
 use crate::experiment::run::{self, Resumed, RunError};
 use crate::record::files::{CONFIG, LOSSES};
+use crate::record::merit::last_steps;
 use crate::record::progress::Progress;
-use crate::record::summary::{Ending, Summary, last_steps};
+use crate::record::summary::{Ending, Summary};
 use crate::signal::Stop;
 
 /// One training run.
@@ -101,7 +102,7 @@ impl Run {
         } else {
             let loss = summary.mean_last_unclipped_loss.map_or("-".to_owned(), |loss| format!("{loss:.4}"));
             let clipped = 100.0 * summary.clipped_fraction;
-            let last = last_steps(config.steps.max(summary.steps)).min(summary.steps);
+            let last = last_steps(summary.steps).min(summary.steps);
             say!(
                 "{}, mean unclipped loss of the last {}: {loss}, images clipped: {clipped:.1} %; files: {}",
                 counted(summary.steps, "step", "steps"),

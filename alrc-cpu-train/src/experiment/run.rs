@@ -112,13 +112,13 @@ impl Run {
     /// Opens the files of a run that is at its first step.
     fn start(trainer: Trainer, directory: &Path, lock: DirectoryLock) -> Result<Self, RunError> {
         let files = Files::create(directory, &trainer.config, lock)?;
-        let statistics = Statistics::new(&trainer.config, Counters::default());
+        let statistics = Statistics::new(trainer.config.batch_size, Counters::default());
         Ok(Self::new(trainer, statistics, Some(files)))
     }
 
     /// A run on a rank that writes nothing; [`join`](Self::join) gives it its state.
     pub fn without_files(config: Config, dataset: Arc<Dataset>) -> Result<Self, RunError> {
-        let statistics = Statistics::new(&config, Counters::default());
+        let statistics = Statistics::new(config.batch_size, Counters::default());
         Ok(Self::new(Trainer::open(config, dataset)?, statistics, None))
     }
 

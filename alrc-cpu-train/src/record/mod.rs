@@ -3,6 +3,7 @@
 pub mod events;
 pub mod files;
 pub mod losses;
+pub mod merit;
 pub mod progress;
 pub mod samples;
 pub mod summary;

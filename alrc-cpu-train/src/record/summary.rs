@@ -1,6 +1,5 @@
 //! `summary.json`: a run in a few numbers.
 
-use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -8,22 +7,14 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::files::{SUMMARY, Unreadable};
-use crate::config::Config;
+use super::merit::LastLosses;
 use crate::train::StepRecord;
 
 /// Steps at the start that do not count for speed: caches and clocks warm up.
 const WARM_UP: usize = 5;
 
-/// The figure of merit is taken over so many last steps, or over the last tenth of a shorter run.
-const LAST: u64 = 5_000;
-
 /// Bins of the histogram of scales.
 pub const SCALE_BINS: usize = 20;
-
-/// Number of last steps whose mean unclipped loss is the figure of merit of a run of `steps` steps.
-pub fn last_steps(steps: u64) -> u64 {
-    if steps < 10 * LAST { (steps / 10).max(1) } else { LAST }
-}
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,7 +80,7 @@ pub struct Summary {
     /// a version that did not count them.
     #[serde(default)]
     pub scale_histogram: Vec<u64>,
-    /// Mean of the last 5,000 unclipped losses, or of the last tenth of a run of less than 50,000 steps; none if no
+    /// Mean of the last 5,000 unclipped losses, or of the last tenth of less than 50,000 steps done; none if no such
     /// loss was finite.
     pub mean_last_unclipped_loss: Option<f64>,
     /// The last checkpoint of finite parameters.
@@ -142,9 +133,7 @@ pub struct Statistics {
     /// What a checkpoint keeps of this.
     pub counters: Counters,
     batch_size: usize,
-    last: VecDeque<f64>,
-    last_len: usize,
-    steps: u64,
+    losses: LastLosses,
     start: Instant,
     step_start: Instant,
     durations: Vec<Duration>,
@@ -153,15 +142,12 @@ pub struct Statistics {
 impl Statistics {
     /// Before the first step, or before the first one of a resumed run: then the counters come from the checkpoint,
     /// and every loss so far goes through [`add_loss`](Self::add_loss).
-    pub fn new(config: &Config, counters: Counters) -> Self {
-        let last_len = last_steps(config.steps) as usize;
+    pub fn new(batch_size: usize, counters: Counters) -> Self {
         let now = Instant::now();
         Self {
             counters,
-            batch_size: config.batch_size,
-            last: VecDeque::with_capacity(last_len),
-            last_len,
-            steps: 0,
+            batch_size,
+            losses: LastLosses::default(),
             start: now,
             step_start: now,
             durations: Vec::new(),
@@ -170,11 +156,7 @@ impl Statistics {
 
     /// Takes in the unclipped loss of the next step.
     pub fn add_loss(&mut self, unclipped_loss: f64) {
-        self.steps += 1;
-        if self.last.len() == self.last_len {
-            self.last.pop_front();
-        }
-        self.last.push_back(unclipped_loss);
+        self.losses.push(unclipped_loss);
     }
 
     /// Takes in a step that has just ended.
@@ -191,11 +173,11 @@ impl Statistics {
         let mut durations: Vec<_> = self.durations.into_iter().skip(WARM_UP).collect();
         durations.sort_unstable();
         let median = durations.get(durations.len() / 2);
-        let finite: Vec<f64> = self.last.into_iter().filter(|loss| loss.is_finite()).collect();
-        let images = self.steps * self.batch_size as u64;
+        let steps = self.losses.steps();
+        let images = steps * self.batch_size as u64;
         Summary {
             ending,
-            steps: self.steps,
+            steps,
             batch_size: self.batch_size,
             images_crc32: Some(images_crc32),
             images_per_second: median.map(|step| self.batch_size as f64 / step.as_secs_f64()),
@@ -204,8 +186,7 @@ impl Statistics {
             clipped_fraction: self.counters.clipped as f64 / images.max(1) as f64,
             non_finite_images: self.counters.non_finite,
             scale_histogram: self.counters.scales.to_vec(),
-            mean_last_unclipped_loss: (!finite.is_empty())
-                .then(|| finite.iter().sum::<f64>() / finite.len() as f64),
+            mean_last_unclipped_loss: self.losses.mean(),
             final_checkpoint,
         }
     }

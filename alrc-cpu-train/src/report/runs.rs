@@ -1,6 +1,6 @@
 //! Runs as they lie on the disk: finished, under way, or cut off in the middle of a line.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,8 @@ use crate::config::{Config, as_argument};
 use crate::data::BUILTIN;
 use crate::record::files::{CONFIG, LOSSES, SAMPLES, Unreadable, is_run};
 use crate::record::losses;
-use crate::record::summary::{Ending, Summary, last_steps};
+use crate::record::merit::LastLosses;
+use crate::record::summary::{Ending, Summary};
 
 /// How far a run has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,19 +96,27 @@ pub fn find(root: &Path, found: &mut BTreeSet<PathBuf>) -> io::Result<()> {
 impl Run {
     /// Reads the run in `directory`.
     pub fn read(directory: &Path) -> Result<Self, Unreadable> {
-        let (config, setting) = read_config(&directory.join(CONFIG))?;
+        let (mut config, mut setting) = read_config(&directory.join(CONFIG))?;
         let summary = Summary::read(directory)?;
+        // A run that was given fewer steps than it had done has all of them still.
+        if let Some(summary) = &summary
+            && summary.steps > config.steps
+        {
+            config.steps = summary.steps;
+            setting.insert("steps".to_owned(), summary.steps.to_string());
+        }
         let path = directory.join(LOSSES);
-        let losses = Losses::read(&path, &config).map_err(|error| Unreadable::new(&path, error))?;
+        let losses = Losses::read(&path, config.steps).map_err(|error| Unreadable::new(&path, error))?;
         let state = State::of(summary.as_ref(), config.steps);
         let samples = directory.join(SAMPLES);
-        let images = losses.steps * config.batch_size as u64;
+        let steps = losses.last.steps();
+        let images = steps * config.batch_size as u64;
         Ok(Self {
             directory: directory.to_owned(),
             setting,
             state,
-            steps: losses.steps,
-            last_loss: losses.last_loss(),
+            steps,
+            last_loss: losses.last.mean(),
             curve: losses.curve,
             limits: losses.limits,
             images_crc32: summary
@@ -147,39 +156,27 @@ fn read_config(path: &Path) -> Result<(Config, BTreeMap<String, String>), Unread
 
 /// What `losses.csv` holds.
 struct Losses {
-    steps: u64,
+    last: LastLosses,
     clipped: u64,
     curve: LossCurve,
     limits: Envelope,
-    /// The last losses, as many as the figure of merit takes.
-    last: VecDeque<f64>,
 }
 
 impl Losses {
-    fn read(path: &Path, config: &Config) -> csv::Result<Self> {
-        let last_len = last_steps(config.steps) as usize;
+    /// Those of a run that is to have `steps` steps.
+    fn read(path: &Path, steps: u64) -> csv::Result<Self> {
         let mut losses = Self {
-            steps: 0,
+            last: LastLosses::default(),
             clipped: 0,
-            curve: LossCurve::new(window(config.steps)),
+            curve: LossCurve::new(window(steps)),
             limits: Envelope::default(),
-            last: VecDeque::new(),
         };
         losses::read(path, |row| {
-            losses.steps += 1;
+            losses.last.push(row.unclipped_loss);
             losses.clipped += row.clipped;
             losses.curve.push(row.unclipped_loss);
-            if losses.last.len() == last_len {
-                losses.last.pop_front();
-            }
-            losses.last.push_back(row.unclipped_loss);
             losses.limits.push(row.limit.unwrap_or(f64::NAN));
         })?;
         Ok(losses)
-    }
-
-    fn last_loss(&self) -> Option<f64> {
-        let finite: Vec<f64> = self.last.iter().copied().filter(|loss| loss.is_finite()).collect();
-        (!finite.is_empty()).then(|| finite.iter().sum::<f64>() / finite.len() as f64)
     }
 }

@@ -62,7 +62,7 @@ impl Newest {
             Err(error) => return Ok(Err(error.to_string())),
             Ok(counters) => counters,
         };
-        let mut statistics = Statistics::new(&trainer.config, counters);
+        let mut statistics = Statistics::new(trainer.config.batch_size, counters);
         let path = directory.join(LOSSES);
         let losses = LossWriter::resume(&path, trainer.step, |loss| statistics.add_loss(loss));
         Ok(match losses {

@@ -263,5 +263,15 @@ fn no_run_begins_among_other_results() {
     let compare =
         ["compare", "--data", "data", "--width", "2", "--steps", "2", "--seeds", "1", "--out", "pair"];
     alrc_train(directory.path(), &compare).assert().success();
-    assert_refused(run(&["--out", "pair", "--resume"]), &directory.path().join("pair"), &["'pair'"]);
+    for resume in [&[][..], &["--resume"]] {
+        let parts = ["'pair'", "is a comparison", "`alrc-train compare --resume`"];
+        let output = run(&[&["--out", "pair"], resume].concat()).output().unwrap();
+        assert!(!String::from_utf8_lossy(&output.stderr).contains("begins there"), "{output:?}");
+        let command = run(&[&["--out", "pair"], resume].concat());
+        assert_refused(command, &directory.path().join("pair"), &parts);
+    }
+    let in_run = ["compare", "--resume", "--out", "pair/seed-0-unclipped"];
+    let output = alrc_train(directory.path(), &in_run).output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(message.contains("`alrc-train run --resume`") && !message.contains("begins there"), "{message}");
 }

@@ -205,7 +205,7 @@ impl Run {
 
     fn read_config(&self) -> Result<Config, Failure> {
         let directory = self.output.resumed("the run")?;
-        let found = run::read_config(directory)?;
+        let found = run::read_resumed_config(directory)?;
         if found.is_none() {
             warn!("nothing to resume in {}: a new run begins there", directory.display());
         }

@@ -77,8 +77,9 @@ impl Comparison {
         self.runs().iter().try_for_each(|run| run.config.validate())
     }
 
-    /// The comparison in `directory`; none where there is none.
+    /// The comparison in `directory`, none where there is none; an error if it is a run.
     pub fn read(directory: &Path) -> Result<Option<Self>, RunError> {
+        run::check_is_no_run(directory)?;
         Ok(Description::read(directory)?.map(|found| found.comparison()))
     }
 

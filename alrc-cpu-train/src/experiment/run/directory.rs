@@ -7,7 +7,7 @@ use crate::checkpoint;
 use crate::config::Config;
 use crate::data::cifar10::DataError;
 use crate::experiment::files::read_toml;
-use crate::record::files::{self, CHECKPOINTS, CONFIG};
+use crate::record::files::{self, CHECKPOINTS, COMPARISON, CONFIG};
 use crate::record::summary::Summary;
 
 /// The configuration of the run in `directory`; none where there is no run.
@@ -15,9 +15,24 @@ pub fn read_config(directory: &Path) -> Result<Option<Config>, RunError> {
     read_toml(&directory.join(CONFIG), Config::validate)
 }
 
+/// The configuration of the run in `directory`, none where one may begin; an error if it holds other results.
+pub fn read_resumed_config(directory: &Path) -> Result<Option<Config>, RunError> {
+    let found = read_config(directory)?;
+    if found.is_none() {
+        check_room(directory)?;
+    }
+    Ok(found)
+}
+
 /// An error if `directory`, in which there is no run, holds other results.
 pub(super) fn check_room(directory: &Path) -> Result<(), RunError> {
-    if files::holds_results(directory) { Err(RunError::NoRun(directory.to_owned())) } else { Ok(()) }
+    if directory.join(COMPARISON).exists() {
+        Err(RunError::InComparison(directory.to_owned()))
+    } else if files::holds_results(directory) {
+        Err(RunError::NoRun(directory.to_owned()))
+    } else {
+        Ok(())
+    }
 }
 
 /// An error if `directory`, which is to hold several runs, is one.

@@ -33,10 +33,17 @@ pub enum RunError {
         "invalid value '{0}' for '--out': it holds results, but not the config.toml of a run; choose another directory, or remove it"
     )]
     NoRun(PathBuf),
+    /// The directory holds a comparison.
+    #[error(
+        "invalid value '{0}' for '--out': by its compare.toml it is a comparison, which `alrc-train compare --resume` \
+         continues; choose another directory for a run"
+    )]
+    InComparison(PathBuf),
     /// Several runs were to lie among the files of one.
     #[error(
-        "invalid value '{0}' for '--out': by its config.toml it is a run, among whose files other runs have no place; \
-         choose another directory, or call that file otherwise if it is none of a run"
+        "invalid value '{0}' for '--out': by its config.toml it is a run, which `alrc-train run --resume` continues and \
+         among whose files other runs have no place; choose another directory, or call that file otherwise if it is none \
+         of a run"
     )]
     InRun(PathBuf),
     /// Another process writes to the directory.
@@ -116,6 +123,7 @@ impl RunError {
             | Self::Init(_)
             | Self::Occupied(_)
             | Self::NoRun(_)
+            | Self::InComparison(_)
             | Self::InRun(_)
             | Self::Locked(_)
             | Self::OtherRun { .. }
@@ -132,6 +140,7 @@ impl RunError {
         matches!(
             self,
             Self::NoRun(_)
+                | Self::InComparison(_)
                 | Self::Config { .. }
                 | Self::EmptyConfig(_)
                 | Self::NoGoodCheckpoint(_)

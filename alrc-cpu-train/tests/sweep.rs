@@ -13,7 +13,7 @@ use alrc_cpu_train::config::Config;
 use alrc_cpu_train::experiment::grid::{Grid, PUBLISHED};
 use alrc_cpu_train::experiment::sweep::shard;
 use alrc_cpu_train::random::{Purpose, Random};
-use program::{alrc_train, assert_holds, assert_refused, directory, process, write_data};
+use program::{alrc_train, assert_fails, assert_holds, assert_refused, directory, process, write_data};
 
 /// How often a sweep is killed in the middle.
 const KILLS: u32 = 5;
@@ -162,6 +162,10 @@ fn the_command_line_changes_the_grid() {
         ["batch-size-4_num-stddev-3_seed-5", "batch-size-4_num-stddev-off_seed-5"]
     );
     assert_eq!(list(&["--num-stddev", "4", "--shard", "4/4"]), ["batch-size-1_seed-0"]);
+    for [one, several] in [["--batch-size", "--batch-sizes"], ["--num-stddev", "--num-stddevs"]] {
+        let both = alrc_train(directory.path(), &["sweep", "grid.toml", "--list", one, "4", several, "2,4"]);
+        assert_fails(both, 2, &[one, several, "cannot be used with"]);
+    }
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2, "a list writes nothing");
 }
 
@@ -195,9 +199,10 @@ fn a_sweep_tells_its_cost() {
     let message = sweep(&["--repeats", "1"]);
     assert!(message.contains("4, together 80 steps, 120 images"), "{message}");
     assert!(!message.contains("nothing to resume"), "{message}");
+    assert!(message.contains("of 2 runs with clipping came out as without it; batch-size-"), "{message}");
     let (counts, seconds) = plan();
     assert_eq!(counts, [8, 4, 0, 160, 240, 120]);
-    assert!(seconds.unwrap() > 0.0 && list().contains("at the speed of finished runs"), "{}", list());
+    assert!(seconds.unwrap() > 0.0 && list().contains("at the speed of runs that have ended"), "{}", list());
 
     // A fifth that goes on from its ninth step: with two images a step, 18 of 40 are done.
     let begun = "out/batch-size-2_num-stddev-2_seed-1";
@@ -213,6 +218,12 @@ fn a_sweep_tells_its_cost() {
     assert_eq!(plan().0, [8, 7, 1, 160, 240, 0]);
     sweep(&[]);
     assert_eq!(plan().0, [8, 8, 0, 160, 240, 0]);
+
+    // Runs that go on tell how fast they were.
+    let longer = ["sweep", "grid.toml", "--out", "out", "--steps", "40", "--list"];
+    let output = alrc_train(directory.path(), &longer).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("240 images left: about"), "{message}");
     let message = sweep(&[]);
     assert!(message.contains("8 finished, 0 begun, 0 images left"), "{message}");
 }

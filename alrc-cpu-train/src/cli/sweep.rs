@@ -10,6 +10,7 @@ use serde_json::json;
 use toml::Value;
 use tracing::{info, warn};
 
+use super::clipping::why_nothing_was_clipped;
 use super::options::{Options, directory, warn_of_threads, whole};
 use super::{Failure, counted, stop_on_signal, stopped};
 use crate::backend::BackendKind;
@@ -19,7 +20,8 @@ use crate::experiment::grid::{Grid, GridError, GridRun, PUBLISHED};
 use crate::experiment::plan::Plan;
 use crate::experiment::run::{self, RunError};
 use crate::experiment::sweep::{self, Datasets, Outcome, Swept};
-use crate::record::summary::Ending;
+use crate::record::files::LOSSES;
+use crate::record::summary::{Ending, Summary};
 
 /// A grid of runs: a published one, or one from a file.
 ///
@@ -55,10 +57,16 @@ pub(super) struct Sweep {
     repeats: Option<u64>,
     /// Batch sizes to try [default: the grid's]
     #[arg(long, value_name = "LIST", value_delimiter = ',', allow_negative_numbers = true,
-        value_parser = whole::<usize>(permitted("batch-size")))]
+        conflicts_with = "batch_size", value_parser = whole::<usize>(permitted("batch-size")))]
     batch_sizes: Vec<usize>,
     /// Clipping thresholds to try [default: the grid's]
-    #[arg(long, value_name = "LIST", value_delimiter = ',', allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        allow_negative_numbers = true,
+        conflicts_with = "num_stddev"
+    )]
     num_stddevs: Vec<NumStddev>,
     /// Do part I of N: numbers from 1 to N, or from 0 to N - 1
     #[arg(long, value_name = "I/N", default_value = "1/1")]
@@ -105,6 +113,7 @@ impl Sweep {
             return Ok(stopped(&stop, printed));
         }
         printed?;
+        warn_if_nothing_clipped(&swept);
         check_outcomes(&swept)
     }
 
@@ -234,12 +243,32 @@ fn check_outcomes(swept: &[Swept]) -> Result<ExitCode, Failure> {
     )))
 }
 
+/// Tells how many of the finished runs with clipping clipped nothing, and of one of them why.
+fn warn_if_nothing_clipped(swept: &[Swept]) {
+    let with_clipping: Vec<_> = swept
+        .iter()
+        .filter_map(|run| {
+            let summary = run.outcome.summary()?;
+            let config = run::read_config(&run.directory).ok()??;
+            let counts = summary.ending == Ending::Finished && summary.mean_last_unclipped_loss.is_some();
+            (counts && config.num_stddev.is_some()).then_some((run, config, summary.clipped_fraction))
+        })
+        .collect();
+    let without_effect = || with_clipping.iter().filter(|(_, _, clipped)| *clipped == 0.0);
+    if let Some((run, config, _)) = without_effect().next() {
+        warn!(
+            "{} of {} with clipping came out as without it; {}: {}",
+            without_effect().count(),
+            counted(with_clipping.len() as u64, "run", "runs"),
+            run.name,
+            why_nothing_was_clipped(config, &run.directory.join(LOSSES))
+        );
+    }
+}
+
 fn print_outcomes(swept: &[Swept], directory: &Path) -> Result<(), Failure> {
     let count = |is: fn(&Outcome) -> bool| swept.iter().filter(|run| is(&run.outcome)).count();
-    let has_diverged = |outcome: &Outcome| match outcome {
-        Outcome::Trained(summary) | Outcome::Skipped(summary) => summary.has_diverged(),
-        _ => false,
-    };
+    let has_diverged = |outcome: &Outcome| outcome.summary().is_some_and(Summary::has_diverged);
     let others = |is: fn(&Outcome) -> bool| {
         swept.iter().map(|run| &run.outcome).filter(|outcome| !has_diverged(outcome) && is(outcome)).count()
     };

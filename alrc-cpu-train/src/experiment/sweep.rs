@@ -38,6 +38,16 @@ fn as_text<S: Serializer>(error: &RunError, serializer: S) -> Result<S::Ok, S::E
     serializer.collect_str(error)
 }
 
+impl Outcome {
+    /// The summary of a run that has ended.
+    pub fn summary(&self) -> Option<&Summary> {
+        match self {
+            Self::Trained(summary) | Self::Skipped(summary) => Some(summary),
+            Self::Failed(_) | Self::Elsewhere | Self::NotBegun => None,
+        }
+    }
+}
+
 /// One run of a sweep.
 #[derive(Debug, Serialize)]
 pub struct Swept {

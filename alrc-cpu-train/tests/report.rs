@@ -289,6 +289,13 @@ fn unfinished_and_diverged_runs_are_shown_but_not_counted() {
         (&1.into(), &1.into(), &2.into())
     );
     assert_eq!((&group["mean"], &group["std_dev"]), (&5.0.into(), &Value::Null));
+    assert_eq!((&group["spikes_per_run"], &group["clipped_fraction"]), (&0.0.into(), &0.0.into()));
+    fs::remove_dir_all(runs.join("finished")).unwrap();
+    let group = &report(directory.path())["groups"][0];
+    let of_repeats = ["mean", "spikes_per_run", "clipped_fraction"].map(|column| &group[column]);
+    assert_eq!(of_repeats, [&Value::Null; 3]);
+    FakeRun { last: 5.0, ..RUN }.write(&runs.join("finished"));
+    report(directory.path());
     let page = page(directory.path());
     assert!(page.contains("4 runs of 1 setting, 2 unfinished, 1 diverged."), "{page}");
     assert!(page.contains("99 of 100"));
@@ -330,7 +337,9 @@ fn the_same_run_counts_once() {
     let place = |name: &str| runs.canonicalize().unwrap().join(name).display().to_string();
     assert!(left_out.starts_with(&place("b")), "{left_out}");
     assert!(left_out.ends_with(&format!("the same run, seed and all, as {}", place("a"))), "{left_out}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("warning"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("WARN"));
+    let output = alrc_train(directory.path(), &["report", "runs", "--log-level", "off"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
 
 /// A copy is named with the run that stays, however many there are.

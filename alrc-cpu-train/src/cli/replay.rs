@@ -30,7 +30,8 @@ const CLIPPED: &str = "clipped.csv";
 /// value are passed over.
 ///
 /// The suggested start comes from the first 1/(1 - decay) losses (100 to 15,000) without their largest twentieth:
-/// mu1-start is their mean, mu2-start the square of the mean plus that of the standard deviation. Where most of what it
+/// mu1-start is their mean, mu2-start the square of the mean plus that of the standard deviation, which is taken to be a
+/// twentieth of the mean at least. Where most of what it
 /// clips is in the first tenth of the curve (of the first 15,000 losses of a longer one), which may fall there, that is
 /// told.
 #[derive(Debug, Args)]

@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::json;
+use serde::Serialize;
+use tracing::warn;
 
 use super::Failure;
 use super::options::directory;
-use crate::report::{self, table};
+use crate::report;
+use crate::report::table::{self, Record};
 
 /// The results of runs: the paper's table, learning curves, and one page with everything.
 ///
@@ -31,6 +33,14 @@ pub(super) struct Report {
     json: bool,
 }
 
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Document<'a> {
+    groups: Vec<Record>,
+    left_out: &'a [String],
+    files: Vec<PathBuf>,
+}
+
 /// `NAME-report` beside a directory `NAME`: never among the files of a run.
 fn beside(directory: &Path) -> Result<PathBuf, Failure> {
     // `.` and the like have no name; the directories that they stand for have one.
@@ -51,7 +61,7 @@ impl Report {
     pub(super) fn execute(self) -> Result<ExitCode, Failure> {
         let report = report::read(&self.directories)?;
         for problem in &report.problems {
-            eprintln!("warning: left out: {problem}");
+            warn!("left out: {problem}");
         }
         let out = match self.out {
             Some(out) => out,
@@ -59,8 +69,8 @@ impl Report {
         };
         let files = report.write(&out)?;
         if self.json {
-            let groups: Vec<_> = table::records(&report.collection);
-            let document = json!({ "groups": groups, "left_out": report.problems, "files": files });
+            let groups = table::records(&report.collection);
+            let document = Document { groups, left_out: &report.problems, files };
             say!("{}", serde_json::to_string_pretty(&document)?)?;
         } else {
             say!("{}", table::markdown(&report.collection))?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 use toml::{Table, Value};
 
-use super::Config;
+use super::{Config, permitted};
 
 /// Options that a resumed run may change: those that do not determine its results, or only how they are rounded.
 const NEUTRAL: [&str; 10] = [
@@ -55,6 +55,15 @@ impl TableError {
         let nearest = known.into_iter().max_by_key(similarity).unwrap_or_default();
         Self::Unknown { name: name.to_owned(), nearest: nearest.to_owned() }
     }
+
+    /// That an option cannot have a value: with what is permitted where that is known, else with what TOML's reader says.
+    fn value(name: &str, value: &Value, error: &toml::de::Error) -> Self {
+        let problem = match permitted(name) {
+            "" => error.message().to_owned(),
+            permitted => format!("invalid value {value}; permitted: {permitted}"),
+        };
+        Self::Value { name: name.to_owned(), problem }
+    }
 }
 
 impl Config {
@@ -68,10 +77,7 @@ impl Config {
             }
             merged.insert(name.clone(), value.clone());
             // One after the other, so that the error can tell which.
-            merged.clone().try_into::<Self>().map_err(|error| TableError::Value {
-                name: name.clone(),
-                problem: error.message().to_owned(),
-            })?;
+            merged.clone().try_into::<Self>().map_err(|error| TableError::value(name, value, &error))?;
         }
         merged.try_into().map_err(|error: toml::de::Error| TableError::Value {
             name: "configuration".to_owned(),

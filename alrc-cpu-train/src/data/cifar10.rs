@@ -23,7 +23,7 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 pub enum DataError {
     /// The path, or something in it, cannot be read.
     #[error(
-        "cannot read {path}: {source}; give a directory with data_batch_*.bin (`alrc-train data fetch` makes one), a .tar.gz of them, one .bin file, or `builtin`"
+        "cannot read {path}: {source}; give a directory with data_batch_*.bin (`alrc-train data fetch` makes one), a .tar.gz of them, or one .bin file; `run --data builtin` needs none"
     )]
     Unreadable {
         /// Which path.
@@ -59,7 +59,7 @@ pub enum DataError {
     },
     /// A label is out of range, so that this is no CIFAR-10 file.
     #[error(
-        "{file}: record {record} has label {label}, permitted: 0 to {LAST_LABEL}; this is not CIFAR-10's binary version, nor a .tar.gz of it"
+        "{file}: record {record}, counted from 0, has label {label}, permitted: 0 to {LAST_LABEL}; this is not CIFAR-10's binary version, nor a .tar.gz of it"
     )]
     Label {
         /// Which file.
@@ -74,10 +74,7 @@ pub enum DataError {
 fn wrong_size(size: usize) -> String {
     match size {
         0 => " is empty".to_owned(),
-        _ => format!(
-            ": {size} bytes are no multiple of {STORED_SIZE}, record {} is incomplete",
-            size / STORED_SIZE
-        ),
+        _ => format!(": {size} bytes are no multiple of {STORED_SIZE}, the last record is incomplete"),
     }
 }
 

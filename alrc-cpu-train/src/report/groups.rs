@@ -47,9 +47,11 @@ impl Group {
         self.runs.iter().filter(|run| run.state == state).count()
     }
 
-    /// Mean over the runs.
-    pub fn mean(&self, value: impl Fn(&Run) -> f64) -> f64 {
-        self.runs.iter().map(value).sum::<f64>() / self.runs.len() as f64
+    /// Mean over the finished runs; none if there is none.
+    pub fn mean(&self, value: impl Fn(&Run) -> f64) -> Option<f64> {
+        let finished: Vec<f64> =
+            self.runs.iter().filter(|run| run.state == State::Finished).map(value).collect();
+        (!finished.is_empty()).then(|| finished.iter().sum::<f64>() / finished.len() as f64)
     }
 }
 

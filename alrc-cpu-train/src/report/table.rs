@@ -73,12 +73,12 @@ pub const COLUMNS: [Column; 7] = [
     Column { heading: "p", cell: |group| group.test.map(|test| probability(test.p)), detail: None },
     Column {
         heading: "spikes a run",
-        cell: |group| Some(number(group.mean(|run| run.curve.spikes as f64))),
+        cell: |group| group.mean(|run| run.curve.spikes as f64).map(number),
         detail: None,
     },
     Column {
         heading: "clipped",
-        cell: |group| Some(percent(group.mean(|run| run.clipped_fraction))),
+        cell: |group| group.mean(|run| run.clipped_fraction).map(percent),
         detail: None,
     },
 ];
@@ -177,8 +177,8 @@ pub struct Record {
     t: Option<f64>,
     degrees_of_freedom: Option<f64>,
     p: Option<f64>,
-    spikes_per_run: f64,
-    clipped_fraction: f64,
+    spikes_per_run: Option<f64>,
+    clipped_fraction: Option<f64>,
 }
 
 /// A record for each group.

@@ -327,7 +327,7 @@ fn hostile_archives_are_refused() {
         ("neither a file", archive(&[batch, (EntryType::Link, "c/data_batch_2.bin", b"")])),
         ("neither a file", archive(&[batch, (EntryType::Fifo, "c/data_batch_2.bin", b"")])),
         ("exists", archive(&[batch, (FILE, "d/data_batch_1.bin", &good)])),
-        ("record 4 is incomplete", archive(&[(FILE, "c/data_batch_1.bin", &good[..good.len() - 1])])),
+        ("the last record is incomplete", archive(&[(FILE, "c/data_batch_1.bin", &good[..good.len() - 1])])),
         ("label 255", archive(&[(FILE, "c/data_batch_1.bin", &[255; STORED])])),
         ("data_batch_*.bin", archive(&[(FILE, "c/readme.html", b"<p>")])),
         ("the archive is damaged", {

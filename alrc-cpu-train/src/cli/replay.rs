@@ -29,11 +29,10 @@ const CLIPPED: &str = "clipped.csv";
 /// of numbers, and JSON lines; the content tells which. Every value counts as the loss of a step. Rows without a
 /// value are passed over.
 ///
-/// The suggested start comes from the first 1/(1 - decay) losses (100 to 15,000) without their largest twentieth:
-/// mu1-start is their mean, mu2-start the square of the mean plus that of the standard deviation, which is taken to be a
-/// twentieth of the mean at least. Where most of what it
-/// clips is in the first tenth of the curve (of the first 15,000 losses of a longer one), which may fall there, that is
-/// told.
+/// The suggested start comes from the first 1/(1 - decay) losses (100 to 15,000) without their largest twentieth, at
+/// least one: mu1-start is their mean, mu2-start the square of the mean plus that of the standard deviation, which is
+/// taken to be a twentieth of the mean at least. Where most of what it clips is in the first tenth of the curve (of the
+/// first 15,000 losses of a longer one), which may fall there, that is told.
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true, args_override_self = true)]
 #[command(after_help = "Examples:

@@ -69,6 +69,24 @@ fn a_sweep_tells_that_runs_had_other_steps() {
     assert_eq!(counts("30"), [Some(0), Some(0), Some(2)]);
 }
 
+/// Of the others, those that are past fewer steps are refused.
+#[test]
+fn a_sweep_ends_no_unfinished_run_before_its_steps() {
+    let directory = directory();
+    write_data(directory.path(), "data", 5);
+    fs::write(directory.path().join("grid.toml"), GRID).unwrap();
+    let sweep = ["sweep", "grid.toml", "--out", "out"];
+    told(directory.path(), &sweep);
+    let run = directory.path().join("out/num-stddev-2_seed-0");
+    fs::remove_file(run.join("summary.json")).unwrap();
+    let output = alrc_train(directory.path(), &[&sweep[..], &["--steps", "10"]].concat()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_holds(&message, &["1 of 2 runs failed", "num-stddev-2_seed-0 has 20 steps already", "--steps 10"]);
+    assert!(fs::read_to_string(run.join("config.toml")).unwrap().contains("steps = 20"));
+    assert_eq!(rows(&run), 20);
+}
+
 /// The same of a comparison; fewer steps it refuses.
 #[test]
 fn a_comparison_tells_that_it_goes_on_to_more_steps() {

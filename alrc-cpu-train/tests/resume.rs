@@ -232,29 +232,6 @@ fn a_run_without_another_step_keeps_its_speed() {
     assert!(before["images_per_second"].is_number());
 }
 
-/// A run that was interrupted after 40 steps, and then is to have 20.
-#[test]
-fn the_mean_is_over_a_tenth_of_the_steps_done() {
-    let directory = directory();
-    write_data(directory.path(), "data", 5);
-    run(directory.path(), &["--data", "data", "--out", "out", "--steps", "40"]).assert().success();
-    let out = directory.path().join("out");
-    let path = out.join("summary.json");
-    let read = || serde_json::from_slice::<serde_json::Value>(&fs::read(&path).unwrap()).unwrap();
-    let mut summary = read();
-    summary["ending"] = "interrupted".into();
-    fs::write(&path, summary.to_string()).unwrap();
-    let resume = ["run", "--resume", "--out", "out", "--steps", "20"];
-    let output = alrc_train(directory.path(), &resume).output().unwrap();
-    let message = String::from_utf8(output.stdout).unwrap();
-    assert!(message.starts_with("40 steps, mean unclipped loss of the last 4 steps: "), "{message}");
-    let losses = fs::read_to_string(out.join("losses.csv")).unwrap();
-    let unclipped = |row: &str| row.split(',').nth(2).unwrap().parse::<f64>().unwrap();
-    let mean = losses.lines().skip(37).map(unclipped).sum::<f64>() / 4.0;
-    let merit = read()["mean_last_unclipped_loss"].as_f64().unwrap();
-    assert!((merit - mean).abs() <= 1e-12 * mean, "{merit}, not {mean}");
-}
-
 #[test]
 fn a_finished_run_has_nothing_to_resume() {
     let directory = directory();

@@ -270,8 +270,26 @@ fn no_run_begins_among_other_results() {
         let command = run(&[&["--out", "pair"], resume].concat());
         assert_refused(command, &directory.path().join("pair"), &parts);
     }
+    fs::write(directory.path().join("grid.toml"), "[vary]\nbatch-size = [1, 2]").unwrap();
+    let sweep = alrc_train(directory.path(), &["sweep", "grid.toml", "--out", "pair"]);
+    assert_refused(sweep, &directory.path().join("pair"), &["'pair'", "is a comparison"]);
     let in_run = ["compare", "--resume", "--out", "pair/seed-0-unclipped"];
     let output = alrc_train(directory.path(), &in_run).output().unwrap();
-    let message = String::from_utf8_lossy(&output.stderr);
-    assert!(message.contains("`alrc-train run --resume`") && !message.contains("begins there"), "{message}");
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("begins there"), "{output:?}");
+    let run = directory.path().join("pair/seed-0-unclipped");
+    assert_refused(alrc_train(directory.path(), &in_run), &run, &["`alrc-train run --resume`"]);
+}
+
+/// To end a run before where it is would throw away what it was to become.
+#[test]
+fn an_unfinished_run_does_not_end_before_its_steps() {
+    let directory = directory();
+    interrupted(directory.path());
+    let out = directory.path().join("out");
+    fs::remove_file(out.join("summary.json")).unwrap();
+    let config = fs::read(out.join("config.toml")).unwrap();
+    let fewer = alrc_train(directory.path(), &["run", "--resume", "--out", "out", "--steps", "5"]);
+    assert_refused(fewer, &out, &["out has", "steps already", "--steps 5", "give more steps"]);
+    assert!(fs::read(out.join("config.toml")).unwrap() == config);
+    alrc_train(directory.path(), &["run", "--resume", "--out", "out"]).assert().success();
 }

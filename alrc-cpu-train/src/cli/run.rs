@@ -121,8 +121,7 @@ impl Run {
             if let Some(lost) = losses_that_are_lost(summary, config) {
                 warn!("{lost}");
             }
-            let has_finite_end = summary.mean_last_unclipped_loss.is_some();
-            if has_finite_end && config.num_stddev.is_some() && summary.clipped_fraction == 0.0 {
+            if summary.has_finite_end() && config.num_stddev.is_some() && summary.clipped_fraction == 0.0 {
                 info!("{}", why_nothing_was_clipped(config, &directory.join(LOSSES)));
             }
         }

@@ -118,7 +118,7 @@ pub struct Forward<'a, T = f32> {
     pub output: &'a mut [T],
 }
 
-/// Operands of a backward pass. See the [module](self) for layouts.
+/// Operands of a backward pass over at least one image. See the [module](self) for layouts.
 #[derive(Debug)]
 pub struct Backward<'a, T = f32> {
     /// Size of every image.

@@ -169,6 +169,11 @@ impl Grid {
         overrule(&mut self.options, table);
     }
 
+    /// The options that are varied.
+    pub fn varied(&self) -> impl Iterator<Item = &str> {
+        self.vary.keys().map(String::as_str)
+    }
+
     /// Varies an option over `values`.
     pub fn vary(&mut self, option: &str, values: Vec<Value>) {
         self.vary.insert(option.to_owned(), values);

@@ -32,7 +32,7 @@ pub struct Plan {
     pub images: u64,
     /// Images that are left.
     pub images_left: u64,
-    /// Time that these may take, at the speed of runs like them that have ended; none if there is no such run.
+    /// Time that these may take, at the speed of finished runs like them; none if there is no such run.
     pub seconds_left: Option<f64>,
     /// Images of each run that need no training any more, in the order of the runs.
     #[serde(skip)]
@@ -74,7 +74,7 @@ impl Plan {
                 let had = finished.map_or(found.steps, |summary| summary.steps.max(found.steps));
                 plan.shortened += usize::from(had > config.steps && !has_diverged);
             }
-            speeds.extend(Speed::of(&directory));
+            speeds.extend(Speed::of_finished(&directory));
             plan.images_done.push(steps * config.batch_size as u64);
         }
         plan.images_left = plan.images - plan.images_done.iter().sum::<u64>();
@@ -99,8 +99,8 @@ impl Plan {
         }
         if self.shortened > 0 {
             warn!(
-                "{} had been given more steps: training ends at the present number, and what is past it stays; choose \
-                 another --out for runs of exactly so many",
+                "{} had been given more steps: training ends at the present number, finished runs that are past it stay as \
+                 they are, and others are refused; choose another --out for runs of exactly so many",
                 of_runs(self.shortened)
             );
         }
@@ -121,7 +121,7 @@ impl fmt::Display for Plan {
         }
         match self.seconds_left {
             _ if self.images_left == 0 => Ok(()),
-            Some(seconds) => write!(f, ": about {} at the speed of runs that have ended", duration(seconds)),
+            Some(seconds) => write!(f, ": about {} at the speed of finished runs", duration(seconds)),
             None => write!(f, "; how long they take shows once they are under way"),
         }
     }
@@ -136,10 +136,10 @@ struct Speed {
 }
 
 impl Speed {
-    /// That of the run in `directory`, if it has ended and was long enough to tell.
-    fn of(directory: &Path) -> Option<Self> {
-        let images = Summary::read(directory).ok()??.images_per_second?;
+    /// That of the run in `directory`, if it is finished, whatever steps it is to have now, and was long enough to tell.
+    fn of_finished(directory: &Path) -> Option<Self> {
         let config = run::read_config(directory).ok()??;
+        let images = run::finished(directory, config.steps)?.images_per_second?;
         let images = images / config.threads as f64;
         Some(Self { width: config.width, batch_size: config.batch_size, images })
     }

@@ -10,7 +10,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use directory::check_room;
-pub use directory::{check_config, finished, nothing_left, read_config, read_resumed_config, steps_done};
+pub use directory::{
+    check_config, check_is_no_comparison, finished, nothing_left, read_config, read_resumed_config,
+    steps_done,
+};
 pub(super) use directory::{check_images, check_is_no_run};
 pub use error::RunError;
 use files::Files;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use serde::{Serialize, Serializer};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::grid::GridRun;
 use super::plan::Plan;
@@ -148,12 +148,12 @@ impl Series<'_> {
             // By another process, since.
             Resumed::Finished(summary) => return skip(summary),
         };
-        // With fewer steps than before, a checkpoint may be past the last one.
-        let first = run.trainer.step.min(steps);
+        let first = run.trainer.step;
         self.overall.run_begins(images_done, first * batch_size);
         let mut progress = Progress::new(name, first, steps);
         let summary = run.train(Some(&mut progress), self.stop, |_| self.overall.trained(batch_size))?;
         if summary.ending == Ending::Diverged {
+            warn!("{name} has diverged: no loss was finite in the last steps before step {}", summary.steps);
             self.overall.leave_out(steps.saturating_sub(summary.steps) * batch_size);
         }
         self.overall.run_ends();

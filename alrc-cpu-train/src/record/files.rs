@@ -25,14 +25,14 @@ pub const CHECKPOINTS: &str = "checkpoints";
 /// In the directory of a comparison, what is compared.
 pub const COMPARISON: &str = "compare.toml";
 
-/// Whether a directory holds losses, checkpoints, a comparison or other runs, which a run that begins there would
-/// overwrite or mix with its own.
+/// Whether a directory holds losses, checkpoints or other runs, which a run that begins there would overwrite or mix with
+/// its own.
 pub fn holds_results(directory: &Path) -> bool {
     let has_checkpoints =
         || directory.join(CHECKPOINTS).read_dir().is_ok_and(|mut files| files.next().is_some());
     let has_runs =
         || directory.read_dir().is_ok_and(|entries| entries.flatten().any(|entry| is_run(&entry.path())));
-    [LOSSES, COMPARISON].iter().any(|name| directory.join(name).exists()) || has_checkpoints() || has_runs()
+    directory.join(LOSSES).exists() || has_checkpoints() || has_runs()
 }
 
 /// Whether a directory holds a run that has begun its losses.

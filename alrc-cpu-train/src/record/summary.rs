@@ -80,8 +80,8 @@ pub struct Summary {
     /// a version that did not count them.
     #[serde(default)]
     pub scale_histogram: Vec<u64>,
-    /// Mean of the last 5,000 unclipped losses, or of the last tenth of less than 50,000 steps done; none if no such
-    /// loss was finite.
+    /// Mean of the finite ones of the last 5,000 unclipped losses, or of the last tenth where less than 50,000 steps are
+    /// done; none if there is none.
     pub mean_last_unclipped_loss: Option<f64>,
     /// The last checkpoint of finite parameters.
     pub final_checkpoint: Option<PathBuf>,
@@ -109,6 +109,11 @@ impl Summary {
         }
     }
 
+    /// Whether it has come to its last step, with losses that are finite.
+    pub fn has_finite_end(&self) -> bool {
+        self.ending == Ending::Finished && self.mean_last_unclipped_loss.is_some()
+    }
+
     /// Takes the figures of speed from an earlier summary of the run, for want of steps since.
     pub fn take_speed(&mut self, former: &Self) {
         self.images_per_second = former.images_per_second;
@@ -116,8 +121,7 @@ impl Summary {
         self.peak_rss_bytes = former.peak_rss_bytes;
     }
 
-    /// Whether nothing is left to do of the run if it is to have `steps` steps. It may have more: then it was interrupted
-    /// after them, and ended with fewer.
+    /// Whether nothing is left to do of the run if it is to have `steps` steps; it may have more.
     pub fn is_final(&self, steps: u64) -> bool {
         match self.ending {
             Ending::Finished => self.steps >= steps,

@@ -96,15 +96,8 @@ pub fn find(root: &Path, found: &mut BTreeSet<PathBuf>) -> io::Result<()> {
 impl Run {
     /// Reads the run in `directory`.
     pub fn read(directory: &Path) -> Result<Self, Unreadable> {
-        let (mut config, mut setting) = read_config(&directory.join(CONFIG))?;
+        let (config, setting) = read_config(&directory.join(CONFIG))?;
         let summary = Summary::read(directory)?;
-        // A run that was given fewer steps than it had done has all of them still.
-        if let Some(summary) = &summary
-            && summary.steps > config.steps
-        {
-            config.steps = summary.steps;
-            setting.insert("steps".to_owned(), summary.steps.to_string());
-        }
         let path = directory.join(LOSSES);
         let losses = Losses::read(&path, config.steps).map_err(|error| Unreadable::new(&path, error))?;
         let state = State::of(summary.as_ref(), config.steps);

@@ -26,10 +26,14 @@ pub fn read_resumed_config(directory: &Path) -> Result<Option<Config>, RunError>
 
 /// An error if `directory`, in which there is no run, holds other results.
 pub(super) fn check_room(directory: &Path) -> Result<(), RunError> {
+    check_is_no_comparison(directory)?;
+    if files::holds_results(directory) { Err(RunError::NoRun(directory.to_owned())) } else { Ok(()) }
+}
+
+/// An error if `directory`, which is to hold a run or a sweep, is a comparison.
+pub fn check_is_no_comparison(directory: &Path) -> Result<(), RunError> {
     if directory.join(COMPARISON).exists() {
         Err(RunError::InComparison(directory.to_owned()))
-    } else if files::holds_results(directory) {
-        Err(RunError::NoRun(directory.to_owned()))
     } else {
         Ok(())
     }
@@ -68,15 +72,23 @@ pub(in crate::experiment) fn check_images(
     })
 }
 
-/// The summary of the run in `directory`, if `config` leaves nothing of it to do; an error if it is another run, or had
-/// other images. `images` gives the checksum of those that `config` names, if these must be looked at.
+/// The summary of the run in `directory`, if `config` leaves nothing of it to do; an error if it is another run, had other
+/// images, or is unfinished and past the steps that it is to have. `images` gives the checksum of the images that `config`
+/// names, if these must be looked at.
 pub fn nothing_left(
     config: &Config,
     directory: &Path,
     images: impl FnOnce() -> Result<u32, DataError>,
 ) -> Result<Option<Summary>, RunError> {
     let Some(found) = check_config(config, directory)? else { return Ok(None) };
-    let Some(summary) = finished(directory, config.steps) else { return Ok(None) };
+    let Some(summary) = finished(directory, config.steps) else {
+        let done = newest_step(directory);
+        return if done > config.steps {
+            Err(RunError::PastSteps { directory: directory.to_owned(), done, steps: config.steps })
+        } else {
+            Ok(None)
+        };
+    };
     if found.data != config.data
         && let Some(began_with) = summary.images_crc32
     {
@@ -98,6 +110,10 @@ pub fn steps_done(directory: &Path, steps: u64) -> u64 {
     if finished(directory, steps).is_some() {
         return steps;
     }
-    let checkpoints = checkpoint::Directory::new(directory.join(CHECKPOINTS), 1);
-    checkpoints.newest_step().unwrap_or(0).min(steps)
+    newest_step(directory).min(steps)
+}
+
+/// The step of the newest checkpoint of the run in `directory`; 0 if there is none.
+fn newest_step(directory: &Path) -> u64 {
+    checkpoint::Directory::new(directory.join(CHECKPOINTS), 1).newest_step().unwrap_or(0)
 }

@@ -36,7 +36,7 @@ pub enum RunError {
     /// The directory holds a comparison.
     #[error(
         "invalid value '{0}' for '--out': by its compare.toml it is a comparison, which `alrc-train compare --resume` \
-         continues; choose another directory for a run"
+         continues; choose another directory"
     )]
     InComparison(PathBuf),
     /// Several runs were to lie among the files of one.
@@ -58,6 +58,19 @@ pub enum RunError {
         made_with: String,
         /// Option and value that were asked for.
         wanted: String,
+    },
+    /// An unfinished run has more steps than it is to have.
+    #[error(
+        "{directory} has {done} steps already, and is not finished: --steps {steps} would end it before that; give more \
+         steps, or choose another --out"
+    )]
+    PastSteps {
+        /// Which directory.
+        directory: PathBuf,
+        /// Steps done.
+        done: u64,
+        /// Steps that were asked for.
+        steps: u64,
     },
     /// The directory holds a run, or a comparison, that began with other images.
     #[error("{}", other_data(path, began_with, given, checksums))]
@@ -127,6 +140,7 @@ impl RunError {
             | Self::InRun(_)
             | Self::Locked(_)
             | Self::OtherRun { .. }
+            | Self::PastSteps { .. }
             | Self::OtherData { .. }
             | Self::Config { .. }
             | Self::EmptyConfig(_)
@@ -141,6 +155,7 @@ impl RunError {
             self,
             Self::NoRun(_)
                 | Self::InComparison(_)
+                | Self::PastSteps { .. }
                 | Self::Config { .. }
                 | Self::EmptyConfig(_)
                 | Self::NoGoodCheckpoint(_)

@@ -18,10 +18,12 @@ fn configuration_files_and_options_merge() {
     for line in ["width = 2", "num-stddev = \"off\"", "seed = 6", "steps = 2", "batch-size = 16"] {
         assert!(config.lines().any(|other| other == line), "no '{line}' in {config}");
     }
-    let cases: [(&str, &[&str]); 4] = [
+    let cases: [(&str, &[&str]); 6] = [
+        ("steps = 100.0", &["options.toml", "steps: 100.0 is no whole number", "1 to"]),
+        ("num-stddev = \"2\"", &["options.toml", "num-stddev: \"2\" is text", "0 to"]),
         ("lerning-rate = 1", &["options.toml", "lerning-rate", "did you mean 'learning-rate'"]),
         ("steps = \"many\"", &["options.toml", "steps", "many"]),
-        ("steps = 0", &["--steps", "1 to"]),
+        ("steps = 0", &["'options.toml' for '--config'", "steps: invalid value 0", "1 to"]),
         ("steps =", &["options.toml", "line 1"]),
     ];
     for (text, parts) in cases {

@@ -279,6 +279,10 @@ fn unfinished_and_diverged_runs_are_shown_but_not_counted() {
     FakeRun { seed: 1, ending: None, ..RUN }.write(&runs.join("under way"));
     FakeRun { seed: 2, ending: Some(Ending::Diverged), ..RUN }.write(&runs.join("diverged"));
     FakeRun { seed: 3, ending: Some(Ending::Interrupted), ..RUN }.write(&runs.join("interrupted"));
+    // Nor do its spikes and what was clipped.
+    let losses = runs.join("diverged/losses.csv");
+    let text = fs::read_to_string(&losses).unwrap();
+    fs::write(&losses, text.replace("50,8,8,,0,", "50,8,800,,1,")).unwrap();
     // Cut off in the middle of a line, as a kill leaves it.
     let losses = runs.join("under way/losses.csv");
     let text = fs::read_to_string(&losses).unwrap();
@@ -301,27 +305,28 @@ fn unfinished_and_diverged_runs_are_shown_but_not_counted() {
     assert!(page.contains("99 of 100"));
 }
 
-/// A run that was interrupted after step 100 and then ended with 90 is finished for both commands.
 #[test]
-fn a_run_that_ended_with_fewer_steps_is_finished() {
+fn a_run_that_is_to_have_more_steps_is_unfinished() {
     let directory = tempfile::tempdir().unwrap();
-    FakeRun { options: "steps = 90", last: 5.0, ..RUN }.write(&directory.path().join("runs/a"));
-    let group = &report(directory.path())["groups"][0];
-    assert_eq!(
-        (&group["repeats"], &group["unfinished"], &group["mean"]),
-        (&1.into(), &0.into(), &5.0.into())
-    );
-    alrc_train(directory.path(), &["run", "--resume", "--out", "runs/a"]).assert().success();
-    // It is no repeat of one that has 90 steps.
-    FakeRun { steps: 90, seed: 1, ..RUN }.write(&directory.path().join("runs/b"));
-    let document = report(directory.path());
-    let groups = document["groups"].as_array().unwrap();
-    let others = groups.iter().map(|group| group["other_settings"].as_str().unwrap());
-    assert_eq!(others.collect::<HashSet<_>>(), HashSet::from(["steps 90", "steps 100"]));
-    // With more steps it has something left to do.
-    fs::remove_dir_all(directory.path().join("runs/b")).unwrap();
     FakeRun { options: "steps = 110", ..RUN }.write(&directory.path().join("runs/a"));
     assert_eq!(report(directory.path())["groups"][0]["unfinished"], 1);
+}
+
+#[test]
+fn clipping_without_effect_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let told = || {
+        let output = alrc_train(directory.path(), &["report", "runs"]).output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    RUN.write(&directory.path().join("runs/off"));
+    assert_eq!(told(), "");
+    let clipped = directory.path().join("runs/clipped");
+    FakeRun { num_stddev: Some(2.0), ..RUN }.write(&clipped);
+    assert!(told().contains("in 1 row with clipping no loss was clipped"), "{}", told());
+    let losses = fs::read_to_string(clipped.join("losses.csv")).unwrap();
+    fs::write(clipped.join("losses.csv"), losses.replacen(",0,0.001", ",1,0.001", 1)).unwrap();
+    assert_eq!(told(), "");
 }
 
 #[test]
@@ -337,7 +342,7 @@ fn the_same_run_counts_once() {
     let place = |name: &str| runs.canonicalize().unwrap().join(name).display().to_string();
     assert!(left_out.starts_with(&place("b")), "{left_out}");
     assert!(left_out.ends_with(&format!("the same run, seed and all, as {}", place("a"))), "{left_out}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("WARN"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("WARN left out: "));
     let output = alrc_train(directory.path(), &["report", "runs", "--log-level", "off"]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }

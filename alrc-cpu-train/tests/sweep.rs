@@ -169,6 +169,25 @@ fn the_command_line_changes_the_grid() {
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2, "a list writes nothing");
 }
 
+/// A file with all options of a run ends what the grid varies.
+#[test]
+fn a_configuration_file_that_ends_what_varies_is_told() {
+    let directory = grid_directory();
+    let list = |arguments: &[&str]| {
+        let arguments = [&["sweep", "grid.toml", "--list", "--config", "run.toml"], arguments].concat();
+        let output = alrc_train(directory.path(), &arguments).output().unwrap();
+        [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap())
+    };
+    fs::write(directory.path().join("run.toml"), "steps = 10\nnum-stddev = 3").unwrap();
+    let [names, message] = list(&[]);
+    assert_eq!(names.lines().count(), 4);
+    assert!(message.contains("--config gives num-stddev, which the grid varies"), "{message}");
+    for given in [["--num-stddev", "4"], ["--num-stddevs", "3,4"]] {
+        let message = &list(&given)[1];
+        assert!(!message.contains("which the grid varies"), "{message}");
+    }
+}
+
 /// Before, while and after: what there is to do, what is done, and how long the rest takes.
 #[test]
 fn a_sweep_tells_its_cost() {
@@ -199,10 +218,13 @@ fn a_sweep_tells_its_cost() {
     let message = sweep(&["--repeats", "1"]);
     assert!(message.contains("4, together 80 steps, 120 images"), "{message}");
     assert!(!message.contains("nothing to resume"), "{message}");
-    assert!(message.contains("of 2 runs with clipping came out as without it; batch-size-"), "{message}");
+    assert!(
+        message.contains("of 2 finished runs with clipping came out as without it; batch-size-"),
+        "{message}"
+    );
     let (counts, seconds) = plan();
     assert_eq!(counts, [8, 4, 0, 160, 240, 120]);
-    assert!(seconds.unwrap() > 0.0 && list().contains("at the speed of runs that have ended"), "{}", list());
+    assert!(seconds.unwrap() > 0.0 && list().contains("at the speed of finished runs"), "{}", list());
 
     // A fifth that goes on from its ninth step: with two images a step, 18 of 40 are done.
     let begun = "out/batch-size-2_num-stddev-2_seed-1";

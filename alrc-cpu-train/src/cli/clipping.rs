@@ -29,13 +29,13 @@ pub(super) fn why_nothing_was_clipped(options: &Config, losses: &Path) -> String
         String::new()
     } else {
         format!(
-            ", --mu1-start and --mu2-start that suit the losses (`alrc-train replay {} --num-stddev {n} --decay {decay}` \
-             suggests them) or --warm-up {WARM_UP} instead of them,",
+            " --mu1-start and --mu2-start that suit the losses (`alrc-train replay {} --num-stddev {n} --decay {decay}` \
+             suggests them), --warm-up {WARM_UP} instead of them, or",
             shell_word(losses)
         )
     };
     format!(
         "no loss came above the limit, the running mean plus {n} standard deviations. {start}. To see clipping, give \
-         more --steps{other_start} or a lower --num-stddev"
+         more --steps; or, with another --out,{other_start} a lower --num-stddev"
     )
 }

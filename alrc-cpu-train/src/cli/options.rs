@@ -119,8 +119,22 @@ impl Options {
     /// Like [`resolve`](Self::resolve), without the check of --adapter: a grid may choose the backend.
     pub(super) fn merge(&self, defaults: Config) -> Result<Config, Failure> {
         let config = defaults.with(&self.table()?).map_err(|error| Failure::Usage(error.to_string()))?;
-        config.validate()?;
+        config.validate().map_err(|error| self.tell_origin_of_value(error))?;
         Ok(config)
+    }
+
+    /// That a value is out of range, and in which file it stands if it is not from the command line.
+    fn tell_origin_of_value(&self, error: ConfigError) -> Failure {
+        let ConfigError { option, value, permitted } = &error;
+        match &self.config {
+            Some(file) if !self.own_table().contains_key(*option) && names(file, option) => {
+                Failure::Usage(format!(
+                    "invalid value '{}' for '--config': {option}: invalid value {value}; permitted: {permitted}",
+                    file.display()
+                ))
+            }
+            _ => error.into(),
+        }
     }
 
     /// An error if the command line names an adapter, and a run of this configuration uses none.
@@ -141,8 +155,7 @@ impl Options {
         if self.data.is_some() || !matches!(error, RunError::Data(_)) {
             return error.into();
         }
-        let names_data = |file: &&Path| read_table(file).is_ok_and(|table| table.contains_key("data"));
-        let file = self.config.as_deref().filter(names_data).map(Path::to_owned);
+        let file = self.config.as_deref().filter(|file| names(file, "data")).map(Path::to_owned);
         match file.or(origin) {
             Some(file) => Failure::Usage(format!(
                 "{error}; this path stands in {}: give --data if the images lie elsewhere now",
@@ -156,9 +169,13 @@ impl Options {
     pub(super) fn table(&self) -> Result<Table, Failure> {
         check_start(self.warm_up.unwrap_or(0), self.mu1_start, self.mu2_start)?;
         let mut table = self.config.as_deref().map(read_table).transpose()?.unwrap_or_default();
-        let own = Table::try_from(self).expect("numbers and a path that TOML can hold: others are refused");
-        config::overrule(&mut table, own);
+        config::overrule(&mut table, self.own_table());
         Ok(table)
+    }
+
+    /// The options that the command line gives.
+    pub(super) fn own_table(&self) -> Table {
+        Table::try_from(self).expect("numbers and a path that TOML can hold: others are refused")
     }
 }
 
@@ -214,6 +231,11 @@ pub(super) fn tell_defaults(command: Command, defaults: &Config) -> Command {
             _ => argument,
         }
     })
+}
+
+/// Whether a configuration file gives an option.
+fn names(file: &Path, option: &str) -> bool {
+    read_table(file).is_ok_and(|table| table.contains_key(option))
 }
 
 /// The options in a configuration file.

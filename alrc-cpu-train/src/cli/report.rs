@@ -7,8 +7,8 @@ use clap::Args;
 use serde::Serialize;
 use tracing::warn;
 
-use super::Failure;
 use super::options::directory;
+use super::{Failure, counted};
 use crate::report;
 use crate::report::table::{self, Record};
 
@@ -62,6 +62,13 @@ impl Report {
         let report = report::read(&self.directories)?;
         for problem in &report.problems {
             warn!("left out: {problem}");
+        }
+        let unaffected = report.collection.without_effect();
+        if unaffected > 0 {
+            warn!(
+                "in {} with clipping no loss was clipped: these runs went as they would have without it",
+                counted(unaffected as u64, "row", "rows")
+            );
         }
         let out = match self.out {
             Some(out) => out,

@@ -27,7 +27,7 @@ use crate::record::summary::{Ending, Summary};
 ///
 /// Each run has a directory of its own below --out. The same command again skips what is finished and continues what
 /// was begun; several processes, such as the shards of a job array, may work on one directory. With more --steps, finished
-/// runs go on; with fewer, they stay as they are. --list tells the cost, and whether images are missing, and begins
+/// runs go on; with fewer, they stay as they are, and unfinished ones that are past them are refused. --list tells the cost, and whether images are missing, and begins
 /// nothing. That a run diverges is a result: it is counted at the end, whenever it did, and the status is 0.
 ///
 /// Options given here hold for every run, in place of the grid's; what neither gives has its default. So --batch-size and
@@ -99,6 +99,7 @@ impl Sweep {
         let runs = sweep::share_threads(runs, self.jobs);
         let name = Path::new(&self.grid).file_stem().unwrap_or_default();
         let directory = self.out.clone().unwrap_or_else(|| Path::new("runs").join(name));
+        run::check_is_no_comparison(&directory)?;
         if self.list {
             self.print_list(&runs, &directory)?;
             return Ok(ExitCode::SUCCESS);
@@ -151,6 +152,7 @@ impl Sweep {
                 self.grid
             );
         }
+        let varied: Vec<String> = grid.varied().map(str::to_owned).collect();
         grid.set(options);
         if !self.batch_sizes.is_empty() {
             for &batch_size in &self.batch_sizes {
@@ -166,6 +168,7 @@ impl Sweep {
             let values = self.num_stddevs.iter().filter_map(|value| Value::try_from(value).ok());
             grid.vary("num-stddev", values.collect());
         }
+        self.warn_of_what_the_file_ends(&varied, &grid);
         let runs = grid.runs(&defaults).map_err(|error| match (error, self.repeats) {
             (error @ GridError::Size(_), Some(repeats)) => {
                 Failure::Usage(format!("invalid value '{repeats}' for '--repeats': {error}"))
@@ -181,6 +184,21 @@ impl Sweep {
             warn_of_threads(threads);
         }
         Ok(runs)
+    }
+
+    /// Tells which of the options that the grid `varied` have one value now, and that from the configuration file.
+    fn warn_of_what_the_file_ends(&self, varied: &[String], grid: &Grid) {
+        let own = self.options.own_table();
+        let is_ended =
+            |name: &&String| !own.contains_key(*name) && !grid.varied().any(|still| still == *name);
+        let ended: Vec<&str> = varied.iter().filter(is_ended).map(String::as_str).collect();
+        if !ended.is_empty() {
+            warn!(
+                "--config gives {}, which the grid varies: the file's value holds for every run; leave it out of the file \
+                 to vary it",
+                ended.join(", ")
+            );
+        }
     }
 
     fn print_list(&self, runs: &[GridRun], directory: &Path) -> Result<(), Failure> {
@@ -243,15 +261,18 @@ fn check_outcomes(swept: &[Swept]) -> Result<ExitCode, Failure> {
     )))
 }
 
-/// Tells how many of the finished runs with clipping clipped nothing, and of one of them why.
+/// Tells how many of the finished runs with clipping clipped nothing, and of one of them why, if any was trained here.
 fn warn_if_nothing_clipped(swept: &[Swept]) {
+    if !swept.iter().any(|run| matches!(run.outcome, Outcome::Trained(_))) {
+        return;
+    }
     let with_clipping: Vec<_> = swept
         .iter()
         .filter_map(|run| {
             let summary = run.outcome.summary()?;
             let config = run::read_config(&run.directory).ok()??;
-            let counts = summary.ending == Ending::Finished && summary.mean_last_unclipped_loss.is_some();
-            (counts && config.num_stddev.is_some()).then_some((run, config, summary.clipped_fraction))
+            let counts = summary.has_finite_end() && config.num_stddev.is_some();
+            counts.then_some((run, config, summary.clipped_fraction))
         })
         .collect();
     let without_effect = || with_clipping.iter().filter(|(_, _, clipped)| *clipped == 0.0);
@@ -259,7 +280,7 @@ fn warn_if_nothing_clipped(swept: &[Swept]) {
         warn!(
             "{} of {} with clipping came out as without it; {}: {}",
             without_effect().count(),
-            counted(with_clipping.len() as u64, "run", "runs"),
+            counted(with_clipping.len() as u64, "finished run", "finished runs"),
             run.name,
             why_nothing_was_clipped(config, &run.directory.join(LOSSES))
         );

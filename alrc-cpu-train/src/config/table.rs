@@ -56,11 +56,17 @@ impl TableError {
         Self::Unknown { name: name.to_owned(), nearest: nearest.to_owned() }
     }
 
-    /// That an option cannot have a value: with what is permitted where that is known, else with what TOML's reader says.
+    /// That an option cannot have a value of this kind: with what is permitted where that is known, else with what TOML's
+    /// reader says.
     fn value(name: &str, value: &Value, error: &toml::de::Error) -> Self {
+        let kind = match value {
+            Value::String(_) => "is text, not a number",
+            Value::Float(_) => "is no whole number",
+            _ => "is of the wrong kind",
+        };
         let problem = match permitted(name) {
             "" => error.message().to_owned(),
-            permitted => format!("invalid value {value}; permitted: {permitted}"),
+            permitted => format!("{value} {kind}; permitted: {permitted}"),
         };
         Self::Value { name: name.to_owned(), problem }
     }

@@ -154,6 +154,13 @@ fn tell_images_apart(mut runs: Vec<Run>) -> Vec<Run> {
 }
 
 impl Collection {
+    /// Number of groups with clipping whose finished runs had no loss clipped.
+    pub fn without_effect(&self) -> usize {
+        let groups = self.settings.iter().flat_map(|setting| &setting.groups);
+        let with_clipping = groups.filter(|group| group.num_stddev.is_some());
+        with_clipping.filter(|group| group.mean(|run| run.clipped_fraction) == Some(0.0)).count()
+    }
+
     /// Puts runs in order.
     pub fn new(runs: Vec<Run>) -> Self {
         let mut by_setting: BTreeMap<BTreeMap<String, String>, Vec<Run>> = BTreeMap::new();

@@ -99,7 +99,8 @@ fn overview(collection: &Collection) -> Markup {
                 "the clipping, such as its decay, do not matter to the runs without. A spike "
                 "is a step whose unclipped loss is finite and above " (SPIKE) " times the average of the finite losses "
                 "of the " (WINDOW) " steps before it (in a run of fewer than "
-                (HumanCount(STEPS_OF_WINDOW as u64)) " steps, of as many as a thirtieth of them)."
+                (HumanCount(STEPS_OF_WINDOW as u64)) " steps, of as many as a thirtieth of them). Spikes and the share "
+                "of clipped images are means over the same repeats."
             }
             div.scroll tabindex="0" role="region" aria-labelledby="table" {
                 table.merits {

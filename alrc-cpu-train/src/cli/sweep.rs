@@ -26,9 +26,10 @@ use crate::record::summary::{Ending, Summary};
 /// A grid of runs: a published one, or one from a file.
 ///
 /// Each run has a directory of its own below --out. The same command again skips what is finished and continues what
-/// was begun; several processes, such as the shards of a job array, may work on one directory. With more --steps, finished
-/// runs go on; with fewer, they stay as they are, and unfinished ones that are past them are refused. --list tells the cost, and whether images are missing, and begins
-/// nothing. That a run diverges is a result: it is counted at the end, whenever it did, and the status is 0.
+/// was begun; several processes, such as the shards of a job array, may work on one directory. With more --steps,
+/// finished runs go on; with fewer, they stay as they are, and unfinished ones that are past them are refused. --list
+/// tells the cost, and whether images are missing, and begins nothing. That a run diverges is a result: it is counted at
+/// the end, whenever it did, and the status is 0.
 ///
 /// Options given here hold for every run, in place of the grid's; what neither gives has its default. So --batch-size and
 /// --num-stddev, with one value, end what a grid varies; --batch-sizes and --num-stddevs vary it over other values.

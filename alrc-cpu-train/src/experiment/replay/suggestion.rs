@@ -19,8 +19,9 @@ impl From<Estimate> for Start<f32> {
 }
 
 /// A start from the first losses: without the non-finite ones and the largest twentieth, at least one, which may be
-/// spikes, `mu1_start` is their mean and `mu2_start` the square of the mean plus that of the standard deviation; the standard
-/// deviation is taken as at least a twentieth of the mean, for a narrower limit would clip harmless fluctuations.
+/// spikes, `mu1_start` is their mean and `mu2_start` the square of the mean plus that of the standard deviation; the
+/// standard deviation is taken as at least a twentieth of the mean, for a narrower limit would clip harmless
+/// fluctuations.
 pub fn suggest(losses: &[f64]) -> Option<Estimate> {
     let mut losses: Vec<f64> = losses.iter().copied().filter(|loss| loss.is_finite()).collect();
     losses.sort_by(f64::total_cmp);

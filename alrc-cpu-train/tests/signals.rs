@@ -80,6 +80,25 @@ fn an_interrupted_run_is_whole() {
     }
 }
 
+/// The runs of a pair may have come to different steps.
+#[test]
+fn an_interrupted_comparison_tells_how_far_it_came() {
+    let directory = directory();
+    let mut child = process(directory.path())
+        .args(["compare", "--width", "4", "--seeds", "1", "--out", "out", "--log-level", "off"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let run = directory.path().join("out/seed-0-unclipped");
+    wait_for_steps(&mut child, &run, 3);
+    send("-INT", &child);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let table = String::from_utf8(output.stdout).unwrap();
+    let row = format!("| 0 | off (interrupted after {} steps) |", summary(&run)["steps"]);
+    assert!(table.contains(&row), "no '{row}' in {table}");
+}
+
 /// While a long step is under way, a second Ctrl-C ends it, and says what that costs.
 #[test]
 fn a_second_ctrl_c_says_what_it_does() {

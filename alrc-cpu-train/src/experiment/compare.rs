@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use indicatif::HumanCount;
 use serde::{Deserialize, Serialize};
 
 use super::files::{lock, read_toml, save, save_toml};
@@ -256,9 +257,9 @@ pub fn table(runs: &[Compared]) -> String {
         };
         let clipping = run.num_stddev.map_or("off".to_owned(), |n| format!("{n} standard deviations"));
         let ending = match run.summary.ending {
-            Ending::Interrupted => " (interrupted)",
-            _ if run.summary.has_diverged() => " (diverged)",
-            _ => "",
+            Ending::Interrupted => format!(" (interrupted after {} steps)", HumanCount(run.summary.steps)),
+            _ if run.summary.has_diverged() => " (diverged)".to_owned(),
+            _ => String::new(),
         };
         table += &format!(
             "| {} | {clipping}{ending} | {} | {} | {} | {:.1} % | {} |\n",

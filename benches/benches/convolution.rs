@@ -11,7 +11,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use alrc_benches::{LAYERS, Layer, SIZE, use_one_thread, values};
-use alrc_cpu_train::simd::product::{Left, Product, Right};
+use alrc_cpu_train::simd::product::{Left, Order, Product, Right};
 use alrc_cpu_train::simd::{Choice, InstructionSet, Simd};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group};
@@ -64,10 +64,11 @@ fn product<S: Simd, const SUMS: usize>(simd: S, group: &mut BenchmarkGroup<'_, W
                 rows,
                 segments: 1,
                 depth,
-                a: Left { values: black_box(&a), row: depth, segment: 0, depth: 1 },
+                a: Left { values: black_box(&a), order: Order::Rows(depth), segment: 0 },
                 b: Right { values: &b, segment: 0 },
                 c: &mut c,
                 accumulate: false,
+                next: [&[]; 3],
             });
         });
     });

@@ -1,10 +1,7 @@
 //! What happens to a sum of products before it is stored: bias, ReLU with its mask, skip connection.
 
-use std::ops::Range;
-
 use super::mask;
-use crate::simd::{Simd, prefetch};
-use crate::tensor::ALIGNMENT;
+use crate::simd::Simd;
 
 /// Destination of a part of a batch (some pixels with all their channels) and what is done on the way there.
 #[derive(Debug)]
@@ -19,27 +16,6 @@ pub(super) struct Destination<'a> {
 }
 
 impl Destination<'_> {
-    /// Number of pixels.
-    pub(super) fn pixels(&self) -> usize {
-        self.output.len() / self.channels
-    }
-
-    /// Has the memory of some channels of some pixels fetched, while there are other things to do.
-    #[inline(always)]
-    pub(super) fn prefetch(&self, pixels: Range<usize>, channels: Range<usize>) {
-        /// Floats of a cache line.
-        const LINE: usize = ALIGNMENT / size_of::<f32>();
-        for pixel in pixels {
-            for channel in channels.clone().step_by(LINE) {
-                let index = pixel * self.channels + channel;
-                prefetch(&self.output[index]);
-                if let Some(skip) = self.skip {
-                    prefetch(&skip[index]);
-                }
-            }
-        }
-    }
-
     /// Stores, for `N` pixels side by side, of which the first is `pixel`, the sums of the channels from `channel`
     /// (a multiple of 8) on.
     #[inline(always)]

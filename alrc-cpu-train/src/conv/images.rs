@@ -97,15 +97,15 @@ impl Source<'_> {
         vectors
     }
 
-    /// Writes the sum over `pixels` of each channel to `sums`.
+    /// Adds the sum over `pixels` of each channel from `first` on to `sums`.
     #[inline(always)]
-    pub(super) fn sum_pixels<S: Simd>(&self, simd: S, pixels: Range<usize>, sums: &mut [f32]) {
-        for channel in (0..self.channels).step_by(S::LANES) {
+    pub(super) fn add_pixels<S: Simd>(&self, simd: S, pixels: Range<usize>, first: usize, sums: &mut [f32]) {
+        for (channel, sums) in (first..).step_by(S::LANES).zip(sums.chunks_mut(S::LANES)) {
             let mut sum = simd.splat(0.0);
             for pixel in pixels.clone() {
                 sum = simd.add(sum, self.load(simd, pixel, channel));
             }
-            simd.store(sum, &mut sums[channel..]);
+            simd.store(simd.add(simd.load(sums), sum), sums);
         }
     }
 }

@@ -97,17 +97,17 @@ pub trait Simd: Copy + Debug + Send + Sync + 'static {
     fn product(self, product: Product<'_>);
 }
 
-/// Asks for the cache line that holds a value to be fetched, for use in the near future.
+/// Asks for the cache line at an address, which may be any, to be fetched for use in the near future.
 #[inline(always)]
-pub(crate) fn prefetch(value: &f32) {
+pub(crate) fn prefetch(address: *const f32) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: SSE is part of x86-64; a prefetch has no effect that a program could notice.
+    // SAFETY: SSE is part of x86-64; a prefetch has no effect that a program could notice, whatever the address.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast());
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = value;
+    let _ = address;
 }
 
 /// Calls `$body` with `$simd` standing for the token of the instruction set `$set`.

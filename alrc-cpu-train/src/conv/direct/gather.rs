@@ -6,7 +6,7 @@ use crate::conv::Shape;
 use crate::conv::finish::Destination;
 use crate::conv::workspace::{Workspace, with_scratch};
 use crate::simd::Simd;
-use crate::simd::product::{Left, Product, Right};
+use crate::simd::product::{Left, Order, Product, Right};
 
 /// The weights as `[panels of taps and outputs, in, PANEL]`.
 pub(super) fn pack<'a, S: Simd>(shape: Shape, weights: &[f32], workspace: &'a mut Workspace) -> &'a [f32] {
@@ -41,10 +41,11 @@ pub(super) fn convolve<S: Simd>(
                     rows: pixels,
                     segments: 1,
                     depth: inputs,
-                    a: Left { values, row: inputs, segment: 0, depth: 1 },
+                    a: Left { values, order: Order::Rows(inputs), segment: 0 },
                     b: Right { values: weights, segment: 0 },
                     c: products,
                     accumulate: false,
+                    next: [&[]; 3],
                 });
             }
             for down in 0..kernel {

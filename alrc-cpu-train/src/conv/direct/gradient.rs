@@ -8,7 +8,7 @@ use crate::conv::Shape;
 use crate::conv::images::{Images, Source};
 use crate::conv::workspace::Workspace;
 use crate::simd::Simd;
-use crate::simd::product::{Left, Product, Right};
+use crate::simd::product::{Left, Order, Product, Right};
 use crate::tensor::ImageSize;
 
 /// Images whose copies are held at a time.
@@ -107,9 +107,8 @@ fn slide<'a, S: Simd>(
                     depth: size.width,
                     a: Left {
                         values: &padded.values[down * padded.row_stride..],
-                        row: 1,
+                        order: Order::Depths(shape.in_channels),
                         segment: padded.row_stride,
-                        depth: shape.in_channels,
                     },
                     b: Right {
                         values: &packed[(image * panels + panel) * panel_len..][..panel_len],
@@ -117,6 +116,7 @@ fn slide<'a, S: Simd>(
                     },
                     c: sums,
                     accumulate: first + image > 0,
+                    next: [&[]; 3],
                 });
             }
         });
@@ -159,7 +159,7 @@ pub(super) fn add_to_bias<S: Simd>(
             let image = output_gradient.image(size, image);
             simd.run(
                 #[inline(always)]
-                || image.sum_pixels(simd, 0..size.pixels(), &mut sums),
+                || image.add_pixels(simd, 0..size.pixels(), 0, &mut sums),
             );
             sums
         })

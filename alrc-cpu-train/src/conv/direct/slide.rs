@@ -6,7 +6,7 @@ use crate::conv::Shape;
 use crate::conv::finish::Destination;
 use crate::conv::workspace::{Workspace, with_scratch};
 use crate::simd::Simd;
-use crate::simd::product::{Left, Product, Right};
+use crate::simd::product::{Left, Order, Product, Right};
 
 /// The weights as `[panels of outputs, taps in, PANEL]`.
 pub(super) fn pack<'a, S: Simd>(shape: Shape, weights: &[f32], workspace: &'a mut Workspace) -> &'a [f32] {
@@ -33,13 +33,13 @@ pub(super) fn convolve<S: Simd>(
                     depth,
                     a: Left {
                         values: &padded.values[row * padded.row_stride..],
-                        row: in_channels,
+                        order: Order::Rows(in_channels),
                         segment: padded.row_stride,
-                        depth: 1,
                     },
                     b: Right { values: weights, segment: depth * S::PANEL },
                     c: sums,
                     accumulate: false,
+                    next: [&[]; 3],
                 });
                 simd.run(
                     #[inline(always)]

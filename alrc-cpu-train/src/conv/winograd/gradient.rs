@@ -1,125 +1,197 @@
 //! The gradient of the weights: dU = sum over tiles of V' dM in each frequency, then dW = G' dU G.
 //!
-//! Some images at a time are transformed, bands of them in parallel; then the products are computed, each piece of
-//! work all tiles for one frequency and one panel of outputs. So no sum is divided between threads, and its order is
-//! that of the images; but for the gradient of the bias, which each band has a part of, added in the bands' order.
-//! How many images are held at a time changes no sum: [`images_held`].
+//! The images of a group are gone through one after the other by one thread, which transforms a band of the input, keeps
+//! it in its second-level cache, and for each of its panels of outputs transforms that part of the output's gradient and
+//! adds the products of all frequencies to the group's sums, which stream by. So V and dM never leave the core, and no
+//! sum is divided between threads.
+//!
+//! How many groups there are depends on the number of images alone, and so do the bits. If there are fewer groups than
+//! threads, several threads share the panels of a group, each transforming the input for itself. As the gradient of the
+//! input is computed at the same time, half of the threads are taken to be busy with that.
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::TILE;
 use super::grid::Grid;
 use super::tiles::{self, Layout};
-use super::weights::{self, transformed_len};
+use super::weights::{self, matrix_len};
+use super::{FREQUENCIES, TILE};
 use crate::conv::Shape;
 use crate::conv::images::Images;
-use crate::conv::workspace::{Workspace, with_scratch};
+use crate::conv::workspace::with_scratch;
 use crate::simd::Simd;
-use crate::simd::product::{Left, Product, Right};
+use crate::simd::product::{Left, Order, Product, Right};
 
-/// Tiles of a band, which is also the length of a segment of the products' inner dimension.
-const BAND_TILES: usize = 16;
+/// Most tiles of a band, which is the length of the products' inner dimension: the longer, the more rarely the sums
+/// stream by; but V must stay in the second-level cache.
+const BAND_TILES: usize = 64;
 
-/// How many images' transformed values are held at a time: as few as give each thread two bands to transform.
-///
-/// They are written once and read soon after, and should be in the caches still. On two cores whose third-level cache
-/// others use, too, holding four images instead of one took 1.6 times as long.
-fn images_held(images: usize, bands_of_image: usize) -> usize {
-    (2 * rayon::current_num_threads()).div_ceil(bands_of_image).min(images)
+/// Images of a group: the more, the less it matters that the groups' sums are added in the end.
+const GROUP_IMAGES: usize = 8;
+
+/// Most groups, because of the memory that they take.
+const GROUPS: usize = 16;
+
+/// How the gradient of a layer's weights is divided.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Division {
+    images: usize,
+    /// Images of a group, but perhaps for the last.
+    group_images: usize,
+    groups: usize,
+    /// Panels of outputs.
+    panels: usize,
+    /// Floats of the sums of a group for one panel.
+    panel_len: usize,
 }
 
-/// Adds the gradients of weights and bias.
-#[expect(clippy::too_many_arguments, reason = "two operands, two results and how to compute them")]
-pub(super) fn add<S: Simd>(
-    simd: S,
-    shape: Shape,
-    grid: Grid,
-    input: Images<'_>,
-    output_gradient: Images<'_>,
-    weight_gradient: &mut [f32],
-    bias_gradient: &mut [f32],
-    workspace: &mut Workspace,
-) {
-    let images = input.count(grid.size);
-    let band_rows = grid.band_rows(BAND_TILES);
-    let tiles = band_rows * grid.columns;
-    let bands_of_image = grid.rows.div_ceil(band_rows);
-    let held = images_held(images, bands_of_image);
-    let [inputs, outputs] = [shape.in_channels, shape.out_channels].map(|c| Layout::new::<S>(c, tiles));
-    let [v, m, bias_sums, transformed] = workspace.lend([
-        held * bands_of_image * inputs.len(),
-        held * bands_of_image * outputs.len(),
-        held * bands_of_image * shape.out_channels,
-        transformed_len::<S>(shape.in_channels, shape.out_channels),
-    ]);
+impl Division {
+    pub(super) fn new<S: Simd>(shape: Shape, images: usize) -> Self {
+        let group_images = images.div_ceil((images / GROUP_IMAGES).clamp(1, GROUPS));
+        Self {
+            images,
+            group_images,
+            groups: images.div_ceil(group_images),
+            panels: shape.out_channels.div_ceil(S::PANEL),
+            panel_len: FREQUENCIES * matrix_len::<S>(shape.in_channels),
+        }
+    }
 
-    for first in (0..images).step_by(held) {
-        let bands: Vec<_> = grid.bands(first..(first + held).min(images), band_rows).collect();
-        let segments = bands.len();
-        bands
-            .into_par_iter()
-            .zip(v.par_chunks_exact_mut(inputs.len()))
-            .zip(m.par_chunks_exact_mut(outputs.len()))
-            .zip(bias_sums.par_chunks_exact_mut(shape.out_channels))
-            .with_max_len(1)
-            .for_each(|(((band, v), m), bias_sums)| {
-                let input = input.image(grid.size, band.image);
-                let gradient = output_gradient.image(grid.size, band.image);
-                with_scratch(
-                    [tiles::strip_len::<S>(shape.in_channels.max(shape.out_channels))],
-                    |[strip]| {
-                        simd.run(
-                            #[inline(always)]
-                            || {
-                                let rows = || band.rows.clone();
-                                tiles::transform_input(simd, grid, rows(), input, inputs, v, strip);
-                                tiles::transform_output_gradient(
-                                    simd,
-                                    grid,
-                                    rows(),
-                                    gradient,
-                                    outputs,
-                                    m,
-                                    strip,
-                                );
-                                let last_row = (band.rows.end * TILE).min(grid.size.height);
-                                let pixels =
-                                    band.rows.start * TILE * grid.size.width..last_row * grid.size.width;
-                                gradient.sum_pixels(simd, pixels, bias_sums);
-                            },
-                        );
-                    },
-                );
+    /// Lengths of the groups' sums for the weights and for the bias.
+    pub(super) fn lens<S: Simd>(self) -> [usize; 2] {
+        [self.panel_len, S::PANEL].map(|panel| self.groups * self.panels * panel)
+    }
+
+    fn group(self, index: usize) -> Range<usize> {
+        let first = index * self.group_images;
+        first..self.images.min(first + self.group_images)
+    }
+
+    /// Panels that are one piece of work, but perhaps for the last piece of a group.
+    fn piece_panels(self) -> usize {
+        let pieces = rayon::current_num_threads().div_ceil(2 * self.groups);
+        self.panels.div_ceil(pieces)
+    }
+}
+
+/// A layer, its operands, and how they are divided.
+#[derive(Clone, Copy)]
+pub(super) struct WeightGradient<'a, S> {
+    pub(super) simd: S,
+    pub(super) shape: Shape,
+    pub(super) grid: Grid,
+    pub(super) division: Division,
+    pub(super) input: Images<'a>,
+    pub(super) output_gradient: Images<'a>,
+}
+
+impl<S: Simd> WeightGradient<'_, S> {
+    /// Adds the gradients of weights and bias; `sums` and `bias_sums` are memory of the lengths that the division tells.
+    pub(super) fn add(
+        self,
+        sums: &mut [f32],
+        bias_sums: &mut [f32],
+        weight_gradient: &mut [f32],
+        bias_gradient: &mut [f32],
+    ) {
+        let Division { panels, panel_len, .. } = self.division;
+        let piece_panels = self.division.piece_panels();
+        let groups = sums.par_chunks_mut(panels * panel_len).zip(bias_sums.par_chunks_mut(panels * S::PANEL));
+        groups.enumerate().for_each(|(group, (sums, bias_sums))| {
+            let pieces = sums
+                .par_chunks_mut(piece_panels * panel_len)
+                .zip(bias_sums.par_chunks_mut(piece_panels * S::PANEL));
+            pieces.enumerate().for_each(|(piece, (sums, bias_sums))| {
+                self.sum(self.division.group(group), piece * piece_panels, sums, bias_sums);
             });
-        transformed.par_chunks_exact_mut(weights::matrix_len::<S>(shape.in_channels)).enumerate().for_each(
-            |(index, sums)| {
-                let (frequency, output) = (index / outputs.panels, index % outputs.panels);
-                for (input, sums) in sums.chunks_exact_mut(S::PANEL * S::PANEL).enumerate() {
-                    simd.product(Product {
-                        rows: S::PANEL,
-                        segments,
-                        depth: tiles,
-                        a: Left {
-                            values: &v[frequency * inputs.frequency + input * inputs.panel..],
-                            row: 1,
-                            segment: inputs.len(),
-                            depth: S::PANEL,
-                        },
-                        b: Right {
-                            values: &m[frequency * outputs.frequency + output * outputs.panel..],
-                            segment: outputs.len(),
-                        },
-                        c: sums,
-                        accumulate: first > 0,
-                    });
-                }
-            },
-        );
-        for sums in bias_sums[..segments * shape.out_channels].chunks_exact(shape.out_channels) {
+        });
+        for sums in bias_sums.chunks_exact(panels * S::PANEL) {
             for (gradient, sum) in bias_gradient.iter_mut().zip(sums) {
                 *gradient += sum;
             }
         }
+        weights::add_weight_gradient(self.simd, self.shape, sums, weight_gradient);
     }
-    weights::add_weight_gradient(simd, shape, transformed, weight_gradient);
+
+    /// Writes the sums over `images` for the panels of outputs from `first_panel` on.
+    fn sum(self, images: Range<usize>, first_panel: usize, sums: &mut [f32], bias_sums: &mut [f32]) {
+        let Self { simd, shape, grid, .. } = self;
+        bias_sums.fill(0.0);
+        let band_rows = grid.band_rows(BAND_TILES);
+        let layouts = |tiles| [shape.in_channels, S::PANEL].map(|channels| Layout::new::<S>(channels, tiles));
+        let [v_len, m_len] = layouts(band_rows * grid.columns).map(Layout::len);
+        with_scratch([v_len, m_len, tiles::strip_len::<S>(shape.in_channels)], |[v, m, strip]| {
+            for (index, band) in grid.bands(images, band_rows).enumerate() {
+                let tiles = band.rows.len() * grid.columns;
+                let [inputs, outputs] = layouts(tiles);
+                let input = self.input.image(grid.size, band.image);
+                let output_gradient = self.output_gradient.image(grid.size, band.image);
+                let last_row = (band.rows.end * TILE).min(grid.size.height);
+                let pixels = band.rows.start * TILE * grid.size.width..last_row * grid.size.width;
+                let rows = || band.rows.clone();
+                simd.run(
+                    #[inline(always)]
+                    || tiles::transform_input(simd, grid, rows(), input, inputs, v, strip),
+                );
+                let panels =
+                    sums.chunks_exact_mut(self.division.panel_len).zip(bias_sums.chunks_exact_mut(S::PANEL));
+                for (panel, (sums, bias_sums)) in (first_panel..).zip(panels) {
+                    simd.run(
+                        #[inline(always)]
+                        || {
+                            tiles::transform_output_gradient(
+                                simd,
+                                grid,
+                                rows(),
+                                panel,
+                                output_gradient,
+                                outputs,
+                                m,
+                                strip,
+                            );
+                            output_gradient.add_pixels(simd, pixels.clone(), panel * S::PANEL, bias_sums);
+                        },
+                    );
+                    add_products(simd, tiles, index > 0, (inputs, v), (outputs, m), sums);
+                }
+            }
+        });
+    }
+}
+
+/// Adds V' dM of the first `tiles` tiles, of each frequency and one panel of outputs, to `sums`, or writes it there.
+fn add_products<S: Simd>(
+    simd: S,
+    tiles: usize,
+    accumulate: bool,
+    (inputs, v): (Layout, &[f32]),
+    (outputs, m): (Layout, &[f32]),
+    sums: &mut [f32],
+) {
+    let matrix = sums.len() / FREQUENCIES;
+    for (frequency, mut sums) in sums.chunks_exact_mut(matrix).enumerate() {
+        let v = &v[frequency * inputs.frequency..][..inputs.frequency];
+        let next_m = m.get((frequency + 1) * outputs.frequency..).unwrap_or_default();
+        // While a panel of inputs is multiplied, the next, its sums, and a part of the next dM are fetched.
+        let part = outputs.panel / inputs.panels;
+        for input in 0..inputs.panels {
+            let (c, rest) = sums.split_at_mut(S::PANEL * S::PANEL);
+            simd.product(Product {
+                rows: S::PANEL,
+                segments: 1,
+                depth: tiles,
+                a: Left { values: &v[input * inputs.panel..], order: Order::Depths(S::PANEL), segment: 0 },
+                b: Right { values: &m[frequency * outputs.frequency..], segment: 0 },
+                c,
+                accumulate,
+                next: [
+                    v.get((input + 1) * inputs.panel..).map_or(&[], |v| &v[..inputs.panel.min(v.len())]),
+                    next_m.get(input * part..(input + 1) * part).unwrap_or_default(),
+                    &rest[..(S::PANEL * S::PANEL).min(rest.len())],
+                ],
+            });
+            sums = rest;
+        }
+    }
 }

@@ -25,18 +25,18 @@
 //!
 //! * A piece of work is a band: some rows of tiles of one image, so many that what is transformed stays in the
 //!   second-level cache together with the products of one panel of outputs. Transformed weights, computed once a pass,
-//!   stream by. While products are computed, the part of the output that they belong to is fetched.
-//! * For the weights' gradient all tiles of an image must be at hand in each frequency: 2.4 MB at 128 channels. As few
-//!   images are held at a time as keep all threads busy.
+//!   stream by; while a product is computed, the operands of the next are fetched.
+//! * In the gradient of the weights the sums stream by in place of the weights, and a piece of work is many images.
 //!
 //! # Threads
 //!
 //! Pieces are claimed by whichever thread is free. In the passes over images no value depends on how tiles are grouped,
-//! so bands may be smaller where there are many threads; in the gradient of the weights a piece is a frequency and a
-//! panel of outputs, which sums over tiles in their order. So the bits do not depend on the number of threads. The
-//! memory does: at 128 channels a thread takes 0.8 MB for its band, and 1.2 MB of what is held for the weights'
-//! gradient. With 64 threads and AVX-512 a layer of 128 channels has 144 products in the weights' gradient, and 4 to 8
-//! bands an image: enough at batches of 16 and more, idle threads at 1.
+//! so bands may be smaller where there are many threads. The gradient of the weights is summed over the images of a
+//! group in their order, for each panel of outputs by one thread, and then over the groups, whose number depends on that
+//! of the images alone. So the bits do not depend on the number of threads. The memory does: at 128 channels a thread takes
+//! at most 1.5 MB for a band; a group takes 2.4 MB. With 64 threads and AVX-512 a layer of 128 channels has 4 pieces for
+//! each 8 images in the gradient of the weights, and 2 to 8 bands an image beside them: enough at batches of 64 and more,
+//! idle threads at smaller ones.
 
 mod gradient;
 mod grid;
@@ -51,9 +51,10 @@ use super::images::{Images, Output, Source};
 use super::workspace::{Workspace, with_scratch};
 use super::{Backward, Convolution, Forward, InputGradient, Shape};
 use crate::simd::Simd;
-use crate::simd::product::{Left, Product, Right};
+use crate::simd::product::{Left, Order, Product, Right};
+use gradient::{Division, WeightGradient};
 use grid::{Band, Grid};
-use tiles::Layout;
+use tiles::{Layout, SPACING};
 #[cfg(feature = "wgpu")]
 pub(crate) use weights::NOISE;
 
@@ -104,28 +105,28 @@ impl<S: Simd> Convolution for Winograd<S> {
     }
 
     fn backward(&self, pass: Backward<'_>, workspace: &mut Workspace) {
+        let Self { simd, shape } = *self;
         let grid = Grid::new(pass.size);
-        let input = Images { channels: self.shape.in_channels, values: pass.input, masks: None };
+        let input = Images { channels: shape.in_channels, values: pass.input, masks: None };
         let output_gradient =
-            Images { channels: self.shape.out_channels, values: pass.output_gradient, masks: pass.mask };
-        gradient::add(
-            self.simd,
-            self.shape,
-            grid,
-            input,
-            output_gradient,
-            pass.weight_gradient,
-            pass.bias_gradient,
-            workspace,
+            Images { channels: shape.out_channels, values: pass.output_gradient, masks: pass.mask };
+        let division = Division::new::<S>(shape, input.count(pass.size));
+        let [sums, bias_sums] = division.lens::<S>();
+        let turned = weights::transformed_len::<S>(shape.out_channels, shape.in_channels);
+        let [sums, bias_sums, transformed] = workspace.lend([sums, bias_sums, turned]);
+        let weight_gradient = WeightGradient { simd, shape, grid, division, input, output_gradient };
+        // The gradient of the input comes in small pieces, which whoever has finished the large ones may take.
+        rayon::join(
+            || weight_gradient.add(sums, bias_sums, pass.weight_gradient, pass.bias_gradient),
+            || {
+                if let Some(InputGradient { skip, gradient }) = pass.input_gradient {
+                    weights::transform_turned_weights(simd, shape, pass.weights, transformed);
+                    let channels = shape.in_channels;
+                    let output = Output { channels, bias: None, skip, masks: None, values: gradient };
+                    convolve(simd, grid, output_gradient, transformed, output);
+                }
+            },
         );
-        if let Some(InputGradient { skip, gradient }) = pass.input_gradient {
-            let [transformed] = workspace
-                .lend([weights::transformed_len::<S>(self.shape.out_channels, self.shape.in_channels)]);
-            weights::transform_turned_weights(self.simd, self.shape, pass.weights, transformed);
-            let channels = self.shape.in_channels;
-            let output = Output { channels, bias: None, skip, masks: None, values: gradient };
-            convolve(self.simd, grid, output_gradient, transformed, output);
-        }
     }
 
     fn name(&self) -> String {
@@ -136,8 +137,8 @@ impl<S: Simd> Convolution for Winograd<S> {
 /// Convolves images with transformed weights, band by band.
 fn convolve<S: Simd>(simd: S, grid: Grid, input: Images<'_>, transformed: &[f32], output: Output<'_>) {
     let images = input.count(grid.size);
-    // Enough bands for every thread to get some; which tiles share a band does not change their values.
-    let tiles = images * grid.rows * grid.columns / (2 * rayon::current_num_threads());
+    // A band for every thread at least; which tiles share a band does not change their values.
+    let tiles = images * grid.rows * grid.columns / rayon::current_num_threads();
     let band_rows = grid.band_rows(tiles.min(BAND_TILES));
     let bands: Vec<_> =
         grid.bands(0..images, band_rows).zip(output.bands(grid.size, band_rows * TILE)).collect();
@@ -164,22 +165,24 @@ fn convolve_band<S: Simd>(
             #[inline(always)]
             || tiles::transform_input(simd, grid, band.rows.clone(), source, inputs, v, strip),
         );
-        for (panel, u) in transformed.chunks_exact(FREQUENCIES * matrix).enumerate() {
-            let channels = panel * S::PANEL..destination.channels.min((panel + 1) * S::PANEL);
-            let operands = v.chunks_exact(inputs.frequency).zip(u.chunks_exact(matrix));
-            let products = operands.zip(m.chunks_exact_mut(outputs.frequency));
-            for (frequency, ((v, u), m)) in products.enumerate() {
-                // By the time that the products are done, the output is at hand.
-                let pixels = |frequency| destination.pixels() * frequency / FREQUENCIES;
-                destination.prefetch(pixels(frequency)..pixels(frequency + 1), channels.clone());
+        let v_of = |frequency| &v[frequency * inputs.frequency..][..inputs.panels * inputs.panel];
+        let u_of = |index| &transformed[index * matrix..][..matrix - SPACING];
+        for panel in 0..destination.channels.div_ceil(S::PANEL) {
+            for (frequency, m) in m.chunks_exact_mut(outputs.frequency).enumerate() {
+                let index = panel * FREQUENCIES + frequency;
                 simd.product(Product {
                     rows: tiles,
                     segments: inputs.panels,
                     depth: S::PANEL,
-                    a: Left { values: v, row: S::PANEL, segment: inputs.panel, depth: 1 },
-                    b: Right { values: u, segment: S::PANEL * S::PANEL },
+                    a: Left { values: v_of(frequency), order: Order::Rows(S::PANEL), segment: inputs.panel },
+                    b: Right { values: u_of(index), segment: S::PANEL * S::PANEL },
                     c: m,
                     accumulate: false,
+                    next: [
+                        v_of((frequency + 1) % FREQUENCIES),
+                        u_of((index + 1) % (transformed.len() / matrix)),
+                        &[],
+                    ],
                 });
             }
             simd.run(

@@ -1,8 +1,8 @@
 //! Between images and the transformed domain.
 //!
 //! A band in the transformed domain is `[FREQUENCIES, panels, tiles, PANEL]`: for each frequency, for each panel of
-//! channels, a matrix with a row a tile, which is how the products want to read it. Channels and tiles that fill up
-//! the last panel or band are zero. [`Layout`] has the numbers.
+//! channels, a matrix with a row a tile, which is how the products want to read it. Channels that fill up
+//! the last panel are zero. [`Layout`] has the numbers.
 
 use super::grid::Grid;
 use super::transform::{Input, Output, OutputGradient, Transform, both_ways};
@@ -22,8 +22,6 @@ pub(super) const SPACING: usize = ALIGNMENT / size_of::<f32>();
 pub(super) struct Layout {
     /// Panels of channels.
     pub(super) panels: usize,
-    /// Tiles for which there is room.
-    pub(super) tiles: usize,
     /// From one panel to the next.
     pub(super) panel: usize,
     /// From one frequency to the next.
@@ -34,7 +32,7 @@ impl Layout {
     pub(super) fn new<S: Simd>(channels: usize, tiles: usize) -> Self {
         let panels = channels.div_ceil(S::PANEL);
         let panel = tiles * S::PANEL;
-        Self { panels, tiles, panel, frequency: panels * panel + SPACING }
+        Self { panels, panel, frequency: panels * panel + SPACING }
     }
 
     /// Values of a band.
@@ -54,21 +52,23 @@ pub(super) fn transform_input<S: Simd>(
     band: &mut [f32],
     strip: &mut [f32],
 ) {
-    to_frequencies(simd, grid, rows, 1, source, layout, band, strip, Input);
+    to_frequencies(simd, grid, rows, 1, 0, source, layout, band, strip, Input);
 }
 
-/// Writes dM = A dY A' for the tiles of `rows` to `band`.
+/// Writes dM = A dY A' for panel `panel` of the tiles of `rows` to `band`, a band of that panel alone.
+#[expect(clippy::too_many_arguments, reason = "as its counterpart, and of which panel")]
 #[inline(always)]
 pub(super) fn transform_output_gradient<S: Simd>(
     simd: S,
     grid: Grid,
     rows: Range<usize>,
+    panel: usize,
     source: Source<'_>,
     layout: Layout,
     band: &mut [f32],
     strip: &mut [f32],
 ) {
-    to_frequencies(simd, grid, rows, 0, source, layout, band, strip, OutputGradient);
+    to_frequencies(simd, grid, rows, 0, panel * S::PANEL, source, layout, band, strip, OutputGradient);
 }
 
 /// Columns of pixels that the strip holds: those that a tile's window and its right neighbour's share stay in it.
@@ -79,7 +79,8 @@ pub(super) fn strip_len<S: Simd>(channels: usize) -> usize {
     WINDOW * STRIP * channels.next_multiple_of(S::PANEL)
 }
 
-/// Transforms for each tile the window of `SIDE` x `SIDE` pixels that starts `before` pixels above and left of it.
+/// Transforms for each tile the window of `SIDE` x `SIDE` pixels that starts `before` pixels above and left of it, and
+/// of it as many channels as `layout` has room for, from `first_channel` on.
 ///
 /// From left to right, the columns that a tile adds to its left neighbour's are transformed and put into `strip`,
 /// `[WINDOW, STRIP, channels]`, a ring that stays in the first-level cache; then the rows of what it holds of the tile.
@@ -90,6 +91,7 @@ fn to_frequencies<S: Simd, T: Transform<SIDE, WINDOW> + Copy, const SIDE: usize>
     grid: Grid,
     rows: Range<usize>,
     before: usize,
+    first_channel: usize,
     source: Source<'_>,
     layout: Layout,
     band: &mut [f32],
@@ -97,13 +99,13 @@ fn to_frequencies<S: Simd, T: Transform<SIDE, WINDOW> + Copy, const SIDE: usize>
     _: T,
 ) {
     let channels = layout.panels * S::PANEL;
-    for (tile, (row, column)) in grid.tiles(rows.clone()).enumerate() {
+    for (tile, (row, column)) in grid.tiles(rows).enumerate() {
         let (top, left) = (row * TILE, column * TILE);
         let shared = if column == 0 { 0 } else { SIDE - TILE };
         for column in left + shared..left + SIDE {
             for channel in (0..channels).step_by(S::LANES) {
                 let (top, left) = (top.wrapping_sub(before), column.wrapping_sub(before));
-                let window = source.load_column(simd, grid.size, top, left, channel);
+                let window = source.load_column(simd, grid.size, top, left, first_channel + channel);
                 let first = column % STRIP * channels + channel;
                 strided::store(simd, T::apply(simd, window), strip, first, STRIP * channels);
             }
@@ -118,14 +120,6 @@ fn to_frequencies<S: Simd, T: Transform<SIDE, WINDOW> + Copy, const SIDE: usize>
                 }
                 let first = down * WINDOW * layout.frequency + place;
                 strided::store(simd, T::apply(simd, window), band, first, layout.frequency);
-            }
-        }
-    }
-    let tiles = rows.len() * grid.columns;
-    if tiles < layout.tiles {
-        for frequency in band.chunks_exact_mut(layout.frequency) {
-            for panel in frequency[..layout.panels * layout.panel].chunks_exact_mut(layout.panel) {
-                panel[tiles * S::PANEL..].fill(0.0);
             }
         }
     }

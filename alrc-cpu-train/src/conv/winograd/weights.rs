@@ -1,9 +1,8 @@
 //! Between weights and the transformed domain.
 //!
 //! Transformed weights are `[panels of outputs, FREQUENCIES, inputs, PANEL]`, inputs filled up to whole panels with
-//! zeros: exactly in the order in which the products read them. Their gradient is `[FREQUENCIES, panels of outputs,
-//! inputs, PANEL]`, in the order in which the products write it. After each matrix `[inputs, PANEL]` some room is left,
-//! as in a [band](super::tiles).
+//! zeros: exactly in the order in which the products read them. Their gradient is the same for each group of images. After
+//! each matrix `[inputs, PANEL]` some room is left, as in a [band](super::tiles).
 
 use rayon::prelude::*;
 
@@ -18,7 +17,7 @@ pub(super) fn matrix_len<S: Simd>(inputs: usize) -> usize {
     inputs.next_multiple_of(S::PANEL) * S::PANEL + SPACING
 }
 
-/// Values of the transformed weights, or of their gradient.
+/// Values of the transformed weights.
 pub(super) fn transformed_len<S: Simd>(inputs: usize, outputs: usize) -> usize {
     FREQUENCIES * outputs.div_ceil(S::PANEL) * matrix_len::<S>(inputs)
 }
@@ -150,12 +149,13 @@ fn magnitude<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
     simd.max(x, simd.sub(simd.splat(0.0), x))
 }
 
-/// Adds dW = G' dU G to the gradient of the weights.
-pub(super) fn add_weight_gradient<S: Simd>(simd: S, shape: Shape, transformed: &[f32], gradient: &mut [f32]) {
+/// Adds dW = G' dU G to the gradient of the weights, where dU is the sum of the groups' in `sums`.
+pub(super) fn add_weight_gradient<S: Simd>(simd: S, shape: Shape, sums: &[f32], gradient: &mut [f32]) {
     /// Inputs in one piece of work.
     const PIECE: usize = 8;
     let (inputs, outputs) = (shape.in_channels, shape.out_channels);
-    let (matrix, panels) = (matrix_len::<S>(inputs), outputs.div_ceil(S::PANEL));
+    let matrix = matrix_len::<S>(inputs);
+    let (panel_len, group_len) = (FREQUENCIES * matrix, transformed_len::<S>(inputs, outputs));
     // For each piece the rows of its inputs in all nine taps.
     let mut pieces: Vec<Vec<&mut [f32]>> = (0..inputs.div_ceil(PIECE)).map(|_| Vec::new()).collect();
     for tap in gradient.chunks_exact_mut(inputs * outputs) {
@@ -171,17 +171,19 @@ pub(super) fn add_weight_gradient<S: Simd>(simd: S, shape: Shape, transformed: &
                     let input = piece * PIECE + row;
                     for output in (0..outputs).step_by(S::LANES) {
                         let (panel, lane) = (output / S::PANEL, output % S::PANEL);
-                        let frequencies: [S::Vector; FREQUENCIES] = strided::load(
-                            simd,
-                            transformed,
-                            panel * matrix + input * S::PANEL + lane,
-                            panels * matrix,
-                        );
+                        let first = panel * panel_len + input * S::PANEL + lane;
+                        let mut frequencies = [simd.splat(0.0); FREQUENCIES];
+                        for group in sums.chunks_exact(group_len) {
+                            let terms: [_; FREQUENCIES] = strided::load(simd, group, first, matrix);
+                            for (frequency, &term) in frequencies.iter_mut().zip(&terms) {
+                                *frequency = simd.add(*frequency, term);
+                            }
+                        }
                         let mut largest = simd.splat(0.0);
                         for &value in &frequencies {
                             largest = simd.max(largest, magnitude(simd, value));
                         }
-                        let sums = both_ways(
+                        let gradients = both_ways(
                             simd,
                             WeightGradient,
                             #[inline(always)]
@@ -194,8 +196,8 @@ pub(super) fn add_weight_gradient<S: Simd>(simd: S, shape: Shape, transformed: &
                             },
                         );
                         let noise = simd.mul(simd.splat(NOISE), largest);
-                        for (taps, sums) in taps.chunks_exact_mut(KERNEL).zip(&sums) {
-                            for (tap, &sum) in taps.iter_mut().zip(sums) {
+                        for (taps, gradients) in taps.chunks_exact_mut(KERNEL).zip(&gradients) {
+                            for (tap, &sum) in taps.iter_mut().zip(gradients) {
                                 let significant = simd.passing(simd.sub(magnitude(simd, sum), noise));
                                 let to = &mut tap[row * outputs + output..(row + 1) * outputs];
                                 simd.store(simd.add(simd.load(to), simd.keep(significant, sum)), to);

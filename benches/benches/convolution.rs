@@ -51,7 +51,7 @@ fn peak<S: Simd, const SUMS: usize>(simd: S) -> f64 {
     (0..100).map(|_| run()).fold(0.0, f64::max)
 }
 
-/// The product in the first-level cache, on one thread.
+/// The product as in a forward pass, but in the first-level cache, on one thread.
 fn product<S: Simd, const SUMS: usize>(simd: S, group: &mut BenchmarkGroup<'_, WallTime>) {
     println!("{}: {:.0} GFLOP/s a thread at most", S::NAME, peak::<S, SUMS>(simd) / 1e9);
     let (rows, depth) = (24, 128);
@@ -62,10 +62,10 @@ fn product<S: Simd, const SUMS: usize>(simd: S, group: &mut BenchmarkGroup<'_, W
         bencher.iter(|| {
             simd.product(Product {
                 rows,
-                segments: 1,
-                depth,
-                a: Left { values: black_box(&a), order: Order::Rows(depth), segment: 0 },
-                b: Right { values: &b, segment: 0 },
+                segments: depth / S::PANEL,
+                depth: S::PANEL,
+                a: Left { values: black_box(&a), order: Order::Rows(S::PANEL), segment: rows * S::PANEL },
+                b: Right { values: &b, segment: S::PANEL * S::PANEL },
                 c: &mut c,
                 accumulate: false,
                 next: [&[]; 3],

@@ -9,8 +9,7 @@
 //! side by side), weight gradient (rows are channels, the inner dimension runs over tiles or pixels).
 //!
 //! Multiplying is so fast that waiting for operands would take longer: only what is in the first-level cache is at hand
-//! in time. So the caller tells what it will need next, and while two steps of the inner dimension are computed, a
-//! little of that is fetched.
+//! in time. So the caller tells what it will need next, and with every turn of the inner loop a little of that is fetched.
 
 use super::{Simd, prefetch};
 
@@ -31,7 +30,8 @@ pub struct Product<'a> {
     pub c: &'a mut [f32],
     /// Whether the product is added to C, or overwrites it.
     pub accumulate: bool,
-    /// What is needed after this product: fetched into the cache while it is computed.
+    /// What is needed after this product: fetched into the cache while it is computed, if A's rows are PANEL apart or
+    /// its depths anything.
     pub next: [&'a [f32]; 3],
 }
 
@@ -68,16 +68,23 @@ pub struct Right<'a> {
 /// Computes a product in register tiles of `ROWS` rows of `VECTORS` vectors.
 #[inline(always)]
 pub(super) fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize>(simd: S, product: Product<'_>) {
-    // A loop for each stride that is known to the compiler, which then has fewer addresses to compute.
+    // Where the compiler knows the stride of rows, one pointer to A is enough, and there are registers left for two steps
+    // and for what is fetched.
+    let next = product.next;
     match product.a.order {
         Order::Depths(depth) => {
-            multiply_strided::<S, ROWS, VECTORS>(simd, product, Strides { row: 1, depth });
+            multiply_strided::<S, ROWS, VECTORS, 2, 3>(simd, product, Strides { row: 1, depth }, next);
         }
         Order::Rows(row) if row == S::PANEL => {
-            multiply_strided::<S, ROWS, VECTORS>(simd, product, Strides { row: S::PANEL, depth: 1 });
+            multiply_strided::<S, ROWS, VECTORS, 2, 3>(
+                simd,
+                product,
+                Strides { row: S::PANEL, depth: 1 },
+                next,
+            );
         }
         Order::Rows(row) => {
-            multiply_strided::<S, ROWS, VECTORS>(simd, product, Strides { row, depth: 1 });
+            multiply_strided::<S, ROWS, VECTORS, 1, 0>(simd, product, Strides { row, depth: 1 }, []);
         }
     }
 }
@@ -89,34 +96,42 @@ struct Strides {
     depth: usize,
 }
 
+/// The same with given strides, `STEPS` steps of the inner dimension at a time.
 #[inline(always)]
-fn multiply_strided<S: Simd, const ROWS: usize, const VECTORS: usize>(
+fn multiply_strided<
+    S: Simd,
+    const ROWS: usize,
+    const VECTORS: usize,
+    const STEPS: usize,
+    const FETCHES: usize,
+>(
     simd: S,
     mut product: Product<'_>,
     strides: Strides,
+    next: [&[f32]; FETCHES],
 ) {
     const { assert!(VECTORS * S::LANES == S::PANEL) };
     if product.rows == 0 {
         return;
     }
     check::<S>(&product, strides);
-    let pairs = product.rows.div_ceil(ROWS) * product.segments * (product.depth / 2);
-    let mut fetches = product.next.map(|values| Fetch::new(values, pairs, product.b.values));
+    let turns = product.rows.div_ceil(ROWS) * product.segments * (product.depth / STEPS);
+    let mut fetches = next.map(|values| Fetch::new(values, turns, product.b.values));
     let mut row = 0;
     while row + ROWS <= product.rows {
-        tile::<S, ROWS, VECTORS>(simd, &mut product, strides, row, &mut fetches);
+        tile::<S, ROWS, VECTORS, STEPS>(simd, &mut product, strides, row, &mut fetches);
         row += ROWS;
     }
     if row + 4 <= product.rows {
-        tile::<S, 4, VECTORS>(simd, &mut product, strides, row, &mut fetches);
+        tile::<S, 4, VECTORS, STEPS>(simd, &mut product, strides, row, &mut fetches);
         row += 4;
     }
     if row + 2 <= product.rows {
-        tile::<S, 2, VECTORS>(simd, &mut product, strides, row, &mut fetches);
+        tile::<S, 2, VECTORS, STEPS>(simd, &mut product, strides, row, &mut fetches);
         row += 2;
     }
     if row < product.rows {
-        tile::<S, 1, VECTORS>(simd, &mut product, strides, row, &mut fetches);
+        tile::<S, 1, VECTORS, STEPS>(simd, &mut product, strides, row, &mut fetches);
     }
 }
 
@@ -145,13 +160,13 @@ struct Fetch {
 }
 
 impl Fetch {
-    /// To fetch `values` in so many steps; `at_hand` is fetched in their place where there are none, which has no effect.
+    /// To fetch `values` in so many turns; `at_hand` is fetched in their place where there are none, which has no effect.
     #[inline(always)]
-    fn new(values: &[f32], steps: usize, at_hand: &[f32]) -> Self {
+    fn new(values: &[f32], turns: usize, at_hand: &[f32]) -> Self {
         if values.is_empty() {
             return Self { at: at_hand.as_ptr(), step: 0 };
         }
-        Self { at: values.as_ptr(), step: values.len().div_ceil(steps.max(1)) }
+        Self { at: values.as_ptr(), step: values.len().div_ceil(turns.max(1)) }
     }
 
     #[inline(always)]
@@ -163,12 +178,12 @@ impl Fetch {
 
 /// The rows `first..first + ROWS` of a product that has been checked.
 #[inline(always)]
-fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
+fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const STEPS: usize>(
     simd: S,
     product: &mut Product<'_>,
     strides: Strides,
     first: usize,
-    fetches: &mut [Fetch; 3],
+    fetches: &mut [Fetch],
 ) {
     let Product { segments, depth, a, b, ref mut c, accumulate, .. } = *product;
     let c = &mut c[first * S::PANEL..][..ROWS * S::PANEL];
@@ -183,23 +198,24 @@ fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
     for segment in 0..segments {
         let mut left = first * strides.row + segment * a.segment;
         let mut right = segment * b.segment;
-        for _ in 0..depth / 2 {
+        for _ in 0..depth / STEPS {
             for fetch in &mut *fetches {
                 fetch.step();
             }
-            // SAFETY: `check` has shown that the last value and vector of each operand lie inside its slice; rows,
-            // segments and depths count up to the same bounds here.
-            unsafe {
-                add_depth(simd, a.values, left, strides.row, b.values, right, &mut sums);
-                let (left, right) = (left + strides.depth, right + S::PANEL);
-                add_depth(simd, a.values, left, strides.row, b.values, right, &mut sums);
+            for step in 0..STEPS {
+                let (left, right) = (left + step * strides.depth, right + step * S::PANEL);
+                // SAFETY: `check` has shown that the last value and vector of each operand lie inside its slice; rows,
+                // segments and depths count up to the same bounds here.
+                unsafe { add_depth(simd, a.values, left, strides.row, b.values, right, &mut sums) };
             }
-            left += 2 * strides.depth;
-            right += 2 * S::PANEL;
+            left += STEPS * strides.depth;
+            right += STEPS * S::PANEL;
         }
-        if depth % 2 == 1 {
+        for _ in 0..depth % STEPS {
             // SAFETY: as above.
             unsafe { add_depth(simd, a.values, left, strides.row, b.values, right, &mut sums) };
+            left += strides.depth;
+            right += S::PANEL;
         }
     }
     for (sums, c) in sums.iter().zip(c.chunks_exact_mut(S::PANEL)) {

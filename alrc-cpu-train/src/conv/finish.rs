@@ -1,7 +1,7 @@
 //! What happens to a sum of products before it is stored: bias, ReLU with its mask, skip connection.
 
 use super::mask;
-use crate::simd::Simd;
+use crate::simd::{Simd, prefetch};
 
 /// Destination of a part of a batch (some pixels with all their channels) and what is done on the way there.
 #[derive(Debug)]
@@ -16,6 +16,19 @@ pub(super) struct Destination<'a> {
 }
 
 impl Destination<'_> {
+    /// Has a vector of channels of `pixels` pixels side by side, of which the first is `pixel`, and of what is added to
+    /// them, fetched into the cache. They may lie outside.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, pixels: usize, pixel: usize, channel: usize) {
+        for pixel in pixel..pixel + pixels {
+            let index = pixel * self.channels + channel;
+            prefetch(self.output.as_ptr().wrapping_add(index));
+            if let Some(skip) = self.skip {
+                prefetch(skip.as_ptr().wrapping_add(index));
+            }
+        }
+    }
+
     /// Stores, for `N` pixels side by side, of which the first is `pixel`, the sums of the channels from `channel`
     /// (a multiple of 8) on.
     #[inline(always)]

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::finish::Destination;
 use super::mask;
-use crate::simd::{Simd, strided};
+use crate::simd::{Simd, prefetch, strided};
 use crate::tensor::ImageSize;
 
 /// A batch of images to be read.
@@ -64,7 +64,8 @@ impl Source<'_> {
     }
 
     /// A vector of channels of each of `N` pixels one below the other, from (`top`, `column`) on; zeros for those that
-    /// lie outside the image (above or left of it after a subtraction that wraps).
+    /// lie outside the image (above or left of it after a subtraction that wraps). The `below` pixels below them are
+    /// fetched into the cache.
     #[inline(always)]
     pub(super) fn load_column<S: Simd, const N: usize>(
         &self,
@@ -73,11 +74,15 @@ impl Source<'_> {
         top: usize,
         column: usize,
         channel: usize,
+        below: usize,
     ) -> [S::Vector; N] {
         let (width, height) = (size.width, size.height);
         if column < width && top < height && height - top >= N && channel + S::LANES <= self.channels {
             let first = (top * width + column) * self.channels + channel;
             let mut vectors = strided::load(simd, self.image, first, width * self.channels);
+            for down in N..N + below {
+                prefetch(self.image.as_ptr().wrapping_add(first + down * width * self.channels));
+            }
             if let Some(mask) = self.mask {
                 let bytes = self.channels.div_ceil(8);
                 let first = (top * width + column) * bytes + channel / 8;

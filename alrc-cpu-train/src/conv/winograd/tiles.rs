@@ -3,6 +3,9 @@
 //! A band in the transformed domain is `[FREQUENCIES, panels, tiles, PANEL]`: for each frequency, for each panel of
 //! channels, a matrix with a row a tile, which is how the products want to read it. Channels that fill up
 //! the last panel are zero. [`Layout`] has the numbers.
+//!
+//! Images come from memory, and go there: while a tile is transformed, the pixels of the tile below it are fetched, so
+//! that they are at hand by the time that the row of tiles is done.
 
 use super::grid::Grid;
 use super::transform::{Input, Output, OutputGradient, Transform, both_ways};
@@ -105,7 +108,7 @@ fn to_frequencies<S: Simd, T: Transform<SIDE, WINDOW> + Copy, const SIDE: usize>
         for column in left + shared..left + SIDE {
             for channel in (0..channels).step_by(S::LANES) {
                 let (top, left) = (top.wrapping_sub(before), column.wrapping_sub(before));
-                let window = source.load_column(simd, grid.size, top, left, first_channel + channel);
+                let window = source.load_column(simd, grid.size, top, left, first_channel + channel, TILE);
                 let first = column % STRIP * channels + channel;
                 strided::store(simd, T::apply(simd, window), strip, first, STRIP * channels);
             }
@@ -157,6 +160,7 @@ pub(super) fn transform_output<S: Simd>(
                 if top + down >= height {
                     // Below the image.
                 } else if left + TILE <= width {
+                    destination.prefetch(TILE, pixel + TILE * width, channel);
                     destination.store(simd, pixel, channel, values);
                 } else {
                     for (right, &value) in values[..width - left].iter().enumerate() {

@@ -27,11 +27,9 @@ use crate::simd::product::{Left, Order, Product, Right};
 /// stream by; but V must stay in the second-level cache.
 const BAND_TILES: usize = 64;
 
-/// Images of a group: the more, the less it matters that the groups' sums are added in the end.
-const GROUP_IMAGES: usize = 8;
-
-/// Most groups, because of the memory that they take.
-const GROUPS: usize = 16;
+/// Images of a group at least, where there are as many: the more, the less it matters that the groups' sums are added in
+/// the end; the fewer, the more threads share the work.
+const GROUP_IMAGES: usize = 4;
 
 /// How the gradient of a layer's weights is divided.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +46,7 @@ pub(super) struct Division {
 
 impl Division {
     pub(super) fn new<S: Simd>(shape: Shape, images: usize) -> Self {
-        let group_images = images.div_ceil((images / GROUP_IMAGES).clamp(1, GROUPS));
+        let group_images = images.div_ceil((images / GROUP_IMAGES).max(1));
         Self {
             images,
             group_images,

@@ -34,9 +34,9 @@
 //! so bands may be smaller where there are many threads. The gradient of the weights is summed over the images of a
 //! group in their order, for each panel of outputs by one thread, and then over the groups, whose number depends on that
 //! of the images alone. So the bits do not depend on the number of threads. The memory does: at 128 channels a thread takes
-//! at most 1.5 MB for a band; a group takes 2.4 MB. With 64 threads and AVX-512 a layer of 128 channels has 4 pieces for
-//! each 8 images in the gradient of the weights, and 2 to 8 bands an image beside them: enough at batches of 64 and more,
-//! idle threads at smaller ones.
+//! at most 1.5 MB for a band; a group takes 2.4 MB. Batches of 16 and more, of which 16 images are in a pass at a time,
+//! give 64 threads with AVX-512 16 pieces of the weights' gradient of a layer of 128 channels and 64 bands beside them;
+//! smaller ones give them less than enough.
 
 mod gradient;
 mod grid;

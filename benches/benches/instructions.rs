@@ -36,21 +36,21 @@ fn layer(name: &str) -> Layer {
 
 #[library_benchmark(setup = layer)]
 #[bench::conv_in(args = ("conv_in"), config = at_most(2.43))]
-#[bench::conv_up(args = ("conv_up"), config = at_most(8.28))]
-#[bench::residual(args = ("residual"), config = at_most(14.95))]
-#[bench::conv_down(args = ("conv_down"), config = at_most(7.96))]
-#[bench::conv_out(args = ("conv_out"), config = at_most(4.12))]
+#[bench::conv_up(args = ("conv_up"), config = at_most(7.92))]
+#[bench::residual(args = ("residual"), config = at_most(14.12))]
+#[bench::conv_down(args = ("conv_down"), config = at_most(7.56))]
+#[bench::conv_out(args = ("conv_out"), config = at_most(4.14))]
 fn forward(mut layer: Layer) -> Layer {
     layer.forward();
     layer
 }
 
 #[library_benchmark(setup = layer)]
-#[bench::conv_in(args = ("conv_in"), config = at_most(6.99))]
-#[bench::conv_up(args = ("conv_up"), config = at_most(16.92))]
-#[bench::residual(args = ("residual"), config = at_most(31.11))]
-#[bench::conv_down(args = ("conv_down"), config = at_most(16.72))]
-#[bench::conv_out(args = ("conv_out"), config = at_most(4.45))]
+#[bench::conv_in(args = ("conv_in"), config = at_most(6.93))]
+#[bench::conv_up(args = ("conv_up"), config = at_most(16.82))]
+#[bench::residual(args = ("residual"), config = at_most(30.49))]
+#[bench::conv_down(args = ("conv_down"), config = at_most(16.46))]
+#[bench::conv_out(args = ("conv_out"), config = at_most(4.41))]
 fn both_gradients(mut layer: Layer) -> Layer {
     layer.backward(true);
     layer

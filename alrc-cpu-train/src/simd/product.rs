@@ -153,7 +153,6 @@ fn check<S: Simd>(product: &Product<'_>, strides: Strides) {
 }
 
 /// Where a slice that is fetched bit by bit has been fetched up to.
-#[derive(Clone, Copy)]
 struct Fetch {
     at: *const f32,
     step: usize,

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use super::grid::Grid;
 use super::tiles::{self, Layout};
-use super::weights::{self, matrix_len};
+use super::weights;
 use super::{FREQUENCIES, TILE};
 use crate::conv::Shape;
 use crate::conv::images::Images;
@@ -31,61 +31,26 @@ const BAND_TILES: usize = 64;
 /// the end; the fewer, the more threads share the work.
 const GROUP_IMAGES: usize = 4;
 
-/// How the gradient of a layer's weights is divided.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Division {
-    images: usize,
-    /// Images of a group, but perhaps for the last.
-    group_images: usize,
-    groups: usize,
-    /// Panels of outputs.
-    panels: usize,
-    /// Floats of the sums of a group for one panel.
-    panel_len: usize,
-}
-
-impl Division {
-    pub(super) fn new<S: Simd>(shape: Shape, images: usize) -> Self {
-        let group_images = images.div_ceil((images / GROUP_IMAGES).max(1));
-        Self {
-            images,
-            group_images,
-            groups: images.div_ceil(group_images),
-            panels: shape.out_channels.div_ceil(S::PANEL),
-            panel_len: FREQUENCIES * matrix_len::<S>(shape.in_channels),
-        }
-    }
-
-    /// Lengths of the groups' sums for the weights and for the bias.
-    pub(super) fn lens<S: Simd>(self) -> [usize; 2] {
-        [self.panel_len, S::PANEL].map(|panel| self.groups * self.panels * panel)
-    }
-
-    fn group(self, index: usize) -> Range<usize> {
-        let first = index * self.group_images;
-        first..self.images.min(first + self.group_images)
-    }
-
-    /// Panels that are one piece of work, but perhaps for the last piece of a group.
-    fn piece_panels(self) -> usize {
-        let pieces = rayon::current_num_threads().div_ceil(2 * self.groups);
-        self.panels.div_ceil(pieces)
-    }
-}
-
-/// A layer, its operands, and how they are divided.
+/// A layer and its operands.
 #[derive(Clone, Copy)]
 pub(super) struct WeightGradient<'a, S> {
     pub(super) simd: S,
     pub(super) shape: Shape,
     pub(super) grid: Grid,
-    pub(super) division: Division,
     pub(super) input: Images<'a>,
     pub(super) output_gradient: Images<'a>,
 }
 
 impl<S: Simd> WeightGradient<'_, S> {
-    /// Adds the gradients of weights and bias; `sums` and `bias_sums` are memory of the lengths that the division tells.
+    /// Lengths of the groups' sums for the weights and for the bias.
+    pub(super) fn lens(self) -> [usize; 2] {
+        let groups = self.groups().count();
+        let weights = weights::transformed_len::<S>(self.shape.in_channels, self.shape.out_channels);
+        [groups * weights, groups * self.panels() * S::PANEL]
+    }
+
+    /// Adds the gradients of weights and bias; `sums` and `bias_sums` are memory of the lengths that [`lens`](Self::lens)
+    /// tells.
     pub(super) fn add(
         self,
         sums: &mut [f32],
@@ -93,17 +58,22 @@ impl<S: Simd> WeightGradient<'_, S> {
         weight_gradient: &mut [f32],
         bias_gradient: &mut [f32],
     ) {
-        let Division { panels, panel_len, .. } = self.division;
-        let piece_panels = self.division.piece_panels();
-        let groups = sums.par_chunks_mut(panels * panel_len).zip(bias_sums.par_chunks_mut(panels * S::PANEL));
-        groups.enumerate().for_each(|(group, (sums, bias_sums))| {
-            let pieces = sums
-                .par_chunks_mut(piece_panels * panel_len)
-                .zip(bias_sums.par_chunks_mut(piece_panels * S::PANEL));
-            pieces.enumerate().for_each(|(piece, (sums, bias_sums))| {
-                self.sum(self.division.group(group), piece * piece_panels, sums, bias_sums);
+        let (panels, panel_len) = (self.panels(), weights::panel_len::<S>(self.shape.in_channels));
+        let groups: Vec<_> = self.groups().collect();
+        let pieces_of_group = rayon::current_num_threads().div_ceil(2 * groups.len());
+        let piece_panels = panels.div_ceil(pieces_of_group);
+        groups
+            .into_par_iter()
+            .zip(sums.par_chunks_exact_mut(panels * panel_len))
+            .zip(bias_sums.par_chunks_exact_mut(panels * S::PANEL))
+            .for_each(|((images, sums), bias_sums)| {
+                let pieces = sums
+                    .par_chunks_mut(piece_panels * panel_len)
+                    .zip(bias_sums.par_chunks_mut(piece_panels * S::PANEL));
+                pieces.enumerate().for_each(|(piece, (sums, bias_sums))| {
+                    self.sum(images.clone(), piece * piece_panels, sums, bias_sums);
+                });
             });
-        });
         for sums in bias_sums.chunks_exact(panels * S::PANEL) {
             for (gradient, sum) in bias_gradient.iter_mut().zip(sums) {
                 *gradient += sum;
@@ -112,9 +82,22 @@ impl<S: Simd> WeightGradient<'_, S> {
         weights::add_weight_gradient(self.simd, self.shape, sums, weight_gradient);
     }
 
+    /// Panels of outputs.
+    fn panels(self) -> usize {
+        self.shape.out_channels.div_ceil(S::PANEL)
+    }
+
+    /// The images of each group.
+    fn groups(self) -> impl Iterator<Item = Range<usize>> {
+        let images = self.input.count(self.grid.size);
+        let group_images = images.div_ceil((images / GROUP_IMAGES).max(1));
+        (0..images).step_by(group_images).map(move |first| first..images.min(first + group_images))
+    }
+
     /// Writes the sums over `images` for the panels of outputs from `first_panel` on.
     fn sum(self, images: Range<usize>, first_panel: usize, sums: &mut [f32], bias_sums: &mut [f32]) {
         let Self { simd, shape, grid, .. } = self;
+        let panel_len = weights::panel_len::<S>(shape.in_channels);
         bias_sums.fill(0.0);
         let band_rows = grid.band_rows(BAND_TILES);
         let layouts = |tiles| [shape.in_channels, S::PANEL].map(|channels| Layout::new::<S>(channels, tiles));
@@ -132,8 +115,7 @@ impl<S: Simd> WeightGradient<'_, S> {
                     #[inline(always)]
                     || tiles::transform_input(simd, grid, rows(), input, inputs, v, strip),
                 );
-                let panels =
-                    sums.chunks_exact_mut(self.division.panel_len).zip(bias_sums.chunks_exact_mut(S::PANEL));
+                let panels = sums.chunks_exact_mut(panel_len).zip(bias_sums.chunks_exact_mut(S::PANEL));
                 for (panel, (sums, bias_sums)) in (first_panel..).zip(panels) {
                     simd.run(
                         #[inline(always)]
@@ -184,9 +166,9 @@ fn add_products<S: Simd>(
                 c,
                 accumulate,
                 next: [
-                    v.get((input + 1) * inputs.panel..).map_or(&[], |v| &v[..inputs.panel.min(v.len())]),
+                    v.get((input + 1) * inputs.panel..(input + 2) * inputs.panel).unwrap_or_default(),
                     next_m.get(input * part..(input + 1) * part).unwrap_or_default(),
-                    &rest[..(S::PANEL * S::PANEL).min(rest.len())],
+                    rest.get(..S::PANEL * S::PANEL).unwrap_or_default(),
                 ],
             });
             sums = rest;

@@ -32,11 +32,11 @@
 //!
 //! Pieces are claimed by whichever thread is free. In the passes over images no value depends on how tiles are grouped,
 //! so bands may be smaller where there are many threads. The gradient of the weights is summed over the images of a
-//! group in their order, for each panel of outputs by one thread, and then over the groups, whose number depends on that
-//! of the images alone. So the bits do not depend on the number of threads. The memory does: at 128 channels a thread takes
-//! at most 1.5 MB for a band; a group takes 2.4 MB. Batches of 16 and more, of which 16 images are in a pass at a time,
-//! give 64 threads with AVX-512 16 pieces of the weights' gradient of a layer of 128 channels and 64 bands beside them;
-//! smaller ones give them less than enough.
+//! group in their order, for each panel of outputs by one thread, and then over the groups, whose number depends on
+//! that of the images alone. So the bits do not depend on the number of threads. The memory does: at 128 channels a
+//! thread takes at most 1.5 MB for a band; a group takes 2.4 MB. Batches of 16 and more, of which 16 images are in a
+//! pass at a time, give 64 threads with AVX-512 16 pieces of the weights' gradient of a layer of 128 channels and 64
+//! bands beside them; smaller ones give them less than enough.
 
 mod gradient;
 mod grid;
@@ -52,7 +52,7 @@ use super::workspace::{Workspace, with_scratch};
 use super::{Backward, Convolution, Forward, InputGradient, Shape};
 use crate::simd::Simd;
 use crate::simd::product::{Left, Order, Product, Right};
-use gradient::{Division, WeightGradient};
+use gradient::WeightGradient;
 use grid::{Band, Grid};
 use tiles::{Layout, SPACING};
 #[cfg(feature = "wgpu")]
@@ -110,11 +110,10 @@ impl<S: Simd> Convolution for Winograd<S> {
         let input = Images { channels: shape.in_channels, values: pass.input, masks: None };
         let output_gradient =
             Images { channels: shape.out_channels, values: pass.output_gradient, masks: pass.mask };
-        let division = Division::new::<S>(shape, input.count(pass.size));
-        let [sums, bias_sums] = division.lens::<S>();
+        let weight_gradient = WeightGradient { simd, shape, grid, input, output_gradient };
+        let [sums, bias_sums] = weight_gradient.lens();
         let turned = weights::transformed_len::<S>(shape.out_channels, shape.in_channels);
         let [sums, bias_sums, transformed] = workspace.lend([sums, bias_sums, turned]);
-        let weight_gradient = WeightGradient { simd, shape, grid, division, input, output_gradient };
         // The gradient of the input comes in small pieces, which whoever has finished the large ones may take.
         rayon::join(
             || weight_gradient.add(sums, bias_sums, pass.weight_gradient, pass.bias_gradient),

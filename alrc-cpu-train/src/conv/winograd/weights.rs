@@ -1,8 +1,8 @@
 //! Between weights and the transformed domain.
 //!
 //! Transformed weights are `[panels of outputs, FREQUENCIES, inputs, PANEL]`, inputs filled up to whole panels with
-//! zeros: exactly in the order in which the products read them. Their gradient is the same for each group of images. After
-//! each matrix `[inputs, PANEL]` some room is left, as in a [band](super::tiles).
+//! zeros: exactly in the order in which the products read them. Their gradient lies in the same way, once for each group
+//! of images. After each matrix `[inputs, PANEL]` some room is left, as in a [band](super::tiles).
 
 use rayon::prelude::*;
 
@@ -17,15 +17,20 @@ pub(super) fn matrix_len<S: Simd>(inputs: usize) -> usize {
     inputs.next_multiple_of(S::PANEL) * S::PANEL + SPACING
 }
 
-/// Values of the transformed weights.
+/// From one panel of outputs to the next.
+pub(super) fn panel_len<S: Simd>(inputs: usize) -> usize {
+    FREQUENCIES * matrix_len::<S>(inputs)
+}
+
+/// Values of the transformed weights, or of a group's gradient of them.
 pub(super) fn transformed_len<S: Simd>(inputs: usize, outputs: usize) -> usize {
-    FREQUENCIES * outputs.div_ceil(S::PANEL) * matrix_len::<S>(inputs)
+    outputs.div_ceil(S::PANEL) * panel_len::<S>(inputs)
 }
 
 /// U = G g G' of the weights, `[kernel, kernel, in_channels, out_channels]`.
 pub(super) fn transform_weights<S: Simd>(simd: S, shape: Shape, weights: &[f32], transformed: &mut [f32]) {
     let (inputs, outputs) = (shape.in_channels, shape.out_channels);
-    let panels = transformed.par_chunks_exact_mut(FREQUENCIES * matrix_len::<S>(inputs));
+    let panels = transformed.par_chunks_exact_mut(panel_len::<S>(inputs));
     panels.enumerate().for_each(|(panel, transformed)| {
         simd.run(
             #[inline(always)]
@@ -63,7 +68,7 @@ pub(super) fn transform_turned_weights<S: Simd>(
 ) {
     const BLOCK: usize = 8;
     let (inputs, outputs) = (shape.in_channels, shape.out_channels);
-    let panels = transformed.par_chunks_exact_mut(FREQUENCIES * matrix_len::<S>(outputs));
+    let panels = transformed.par_chunks_exact_mut(panel_len::<S>(outputs));
     panels.enumerate().for_each(|(panel, transformed)| {
         simd.run(
             #[inline(always)]
@@ -154,8 +159,7 @@ pub(super) fn add_weight_gradient<S: Simd>(simd: S, shape: Shape, sums: &[f32], 
     /// Inputs in one piece of work.
     const PIECE: usize = 8;
     let (inputs, outputs) = (shape.in_channels, shape.out_channels);
-    let matrix = matrix_len::<S>(inputs);
-    let (panel_len, group_len) = (FREQUENCIES * matrix, transformed_len::<S>(inputs, outputs));
+    let (matrix, panel_len) = (matrix_len::<S>(inputs), panel_len::<S>(inputs));
     // For each piece the rows of its inputs in all nine taps.
     let mut pieces: Vec<Vec<&mut [f32]>> = (0..inputs.div_ceil(PIECE)).map(|_| Vec::new()).collect();
     for tap in gradient.chunks_exact_mut(inputs * outputs) {
@@ -173,7 +177,7 @@ pub(super) fn add_weight_gradient<S: Simd>(simd: S, shape: Shape, sums: &[f32], 
                         let (panel, lane) = (output / S::PANEL, output % S::PANEL);
                         let first = panel * panel_len + input * S::PANEL + lane;
                         let mut frequencies = [simd.splat(0.0); FREQUENCIES];
-                        for group in sums.chunks_exact(group_len) {
+                        for group in sums.chunks_exact(transformed_len::<S>(inputs, outputs)) {
                             let terms: [_; FREQUENCIES] = strided::load(simd, group, first, matrix);
                             for (frequency, &term) in frequencies.iter_mut().zip(&terms) {
                                 *frequency = simd.add(*frequency, term);

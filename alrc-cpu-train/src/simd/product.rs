@@ -30,9 +30,9 @@ pub struct Product<'a> {
     pub c: &'a mut [f32],
     /// Whether the product is added to C, or overwrites it.
     pub accumulate: bool,
-    /// What is needed after this product: fetched into the cache while it is computed, if A's rows are PANEL apart or
-    /// its depths anything.
-    pub next: [&'a [f32]; 3],
+    /// What is needed after this product and is farthest: fetched into the cache while it is computed, if A's rows are
+    /// PANEL apart or its depths anything. A third slice would cost more than it saves.
+    pub next: [&'a [f32]; 2],
 }
 
 /// The left operand: A\[r, s, k\] is `values[r * row + s * segment + k * depth]`, where one of the strides `row` and
@@ -73,15 +73,11 @@ pub(super) fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize>(simd: S
     let next = product.next;
     match product.a.order {
         Order::Depths(depth) => {
-            multiply_strided::<S, ROWS, VECTORS, 2, 3>(simd, product, Strides { row: 1, depth }, next);
+            multiply_strided::<S, ROWS, VECTORS, 2, 2>(simd, product, Strides { row: 1, depth }, next);
         }
         Order::Rows(row) if row == S::PANEL => {
-            multiply_strided::<S, ROWS, VECTORS, 2, 3>(
-                simd,
-                product,
-                Strides { row: S::PANEL, depth: 1 },
-                next,
-            );
+            let strides = Strides { row: S::PANEL, depth: 1 };
+            multiply_strided::<S, ROWS, VECTORS, 2, 2>(simd, product, strides, next);
         }
         Order::Rows(row) => {
             multiply_strided::<S, ROWS, VECTORS, 1, 0>(simd, product, Strides { row, depth: 1 }, []);

@@ -152,9 +152,7 @@ fn add_products<S: Simd>(
     let matrix = sums.len() / FREQUENCIES;
     for (frequency, mut sums) in sums.chunks_exact_mut(matrix).enumerate() {
         let v = &v[frequency * inputs.frequency..][..inputs.frequency];
-        let next_m = m.get((frequency + 1) * outputs.frequency..).unwrap_or_default();
-        // While a panel of inputs is multiplied, the next, its sums, and a part of the next dM are fetched.
-        let part = outputs.panel / inputs.panels;
+        // While a panel of inputs is multiplied, the next and its sums are fetched.
         for input in 0..inputs.panels {
             let (c, rest) = sums.split_at_mut(S::PANEL * S::PANEL);
             simd.product(Product {
@@ -167,7 +165,6 @@ fn add_products<S: Simd>(
                 accumulate,
                 next: [
                     v.get((input + 1) * inputs.panel..(input + 2) * inputs.panel).unwrap_or_default(),
-                    next_m.get(input * part..(input + 1) * part).unwrap_or_default(),
                     rest.get(..S::PANEL * S::PANEL).unwrap_or_default(),
                 ],
             });

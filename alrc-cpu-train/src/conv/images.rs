@@ -63,43 +63,69 @@ impl Source<'_> {
         }
     }
 
-    /// A vector of channels of each of `N` pixels one below the other, from (`top`, `column`) on; zeros for those that
-    /// lie outside the image (above or left of it after a subtraction that wraps). The `below` pixels below them are
-    /// fetched into the cache.
+    /// The `SIDE` x `SIDE` pixels from (`top`, `left`) on (above or left of the image after a subtraction that wraps),
+    /// and of each `channels` channels from `first` on; zeros for all that the image does not have. Where it cannot
+    /// be read as it is, `patch` is filled.
+    #[expect(clippy::too_many_arguments, reason = "two ranges, and room")]
     #[inline(always)]
-    pub(super) fn load_column<S: Simd, const N: usize>(
-        &self,
+    pub(super) fn window<'a, S: Simd, const SIDE: usize>(
+        &'a self,
         simd: S,
         size: ImageSize,
         top: usize,
-        column: usize,
-        channel: usize,
-        below: usize,
-    ) -> [S::Vector; N] {
-        let (width, height) = (size.width, size.height);
-        if column < width && top < height && height - top >= N && channel + S::LANES <= self.channels {
-            let first = (top * width + column) * self.channels + channel;
-            let mut vectors = strided::load(simd, self.image, first, width * self.channels);
-            for down in N..N + below {
-                prefetch(self.image.as_ptr().wrapping_add(first + down * width * self.channels));
-            }
-            if let Some(mask) = self.mask {
-                let bytes = self.channels.div_ceil(8);
-                let first = (top * width + column) * bytes + channel / 8;
-                for (down, vector) in vectors.iter_mut().enumerate() {
-                    *vector = simd.keep(mask::read_whole::<S>(mask, first + down * width * bytes), *vector);
-                }
-            }
-            return vectors;
+        left: usize,
+        first: usize,
+        channels: usize,
+        patch: &'a mut [f32],
+    ) -> Window<'a> {
+        let ImageSize { height, width } = size;
+        let inside = |start: usize, end: usize| start < end && end - start >= SIDE;
+        if self.mask.is_none()
+            && inside(top, height)
+            && inside(left, width)
+            && first + channels <= self.channels
+        {
+            let values = &self.image[(top * width + left) * self.channels + first..];
+            return Window { values, pixel: self.channels, row: width * self.channels };
         }
-        let mut vectors = [simd.splat(0.0); N];
-        for (down, vector) in vectors.iter_mut().enumerate() {
-            let row = top.wrapping_add(down);
+        let patch = &mut patch[..SIDE * SIDE * channels];
+        for (index, pixel) in patch.chunks_exact_mut(channels).enumerate() {
+            let (row, column) = (top.wrapping_add(index / SIDE), left.wrapping_add(index % SIDE));
             if row < height && column < width {
-                *vector = self.load(simd, row * width + column, channel);
+                self.copy(simd, row * width + column, first, pixel);
+            } else {
+                pixel.fill(0.0);
             }
         }
-        vectors
+        Window { values: patch, pixel: channels, row: SIDE * channels }
+    }
+
+    /// Copies channels of a pixel from `first` (a multiple of 8) on, with zeros for those that it does not have.
+    #[inline(always)]
+    fn copy<S: Simd>(&self, simd: S, pixel: usize, first: usize, to: &mut [f32]) {
+        if first + to.len() > self.channels {
+            for (channel, to) in (first..).step_by(S::LANES).zip(to.chunks_exact_mut(S::LANES)) {
+                simd.store(self.load(simd, pixel, channel), to);
+            }
+            return;
+        }
+        let values = &self.image[pixel * self.channels + first..][..to.len()];
+        let Some(mask) = self.mask else {
+            to.copy_from_slice(values);
+            return;
+        };
+        let bits = &mask[pixel * self.channels.div_ceil(8) + first / 8..][..to.len() / 8];
+        let vectors = to.chunks_exact_mut(S::LANES).zip(values.chunks_exact(S::LANES));
+        for ((to, values), bits) in vectors.zip(bits.chunks_exact(S::LANES / 8)) {
+            simd.store(simd.keep(mask::read_whole::<S>(bits, 0), simd.load(values)), to);
+        }
+    }
+
+    /// Has a vector of channels of a pixel fetched into the cache. The pixel may lie outside.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, size: ImageSize, row: usize, column: usize, channel: usize) {
+        let pixel = row.wrapping_mul(size.width).wrapping_add(column);
+        prefetch(self.image.as_ptr().wrapping_add(pixel.wrapping_mul(self.channels).wrapping_add(channel)));
     }
 
     /// Adds the sum over `pixels` of each channel from `first` on to `sums`.
@@ -112,6 +138,29 @@ impl Source<'_> {
             }
             simd.store(simd.add(simd.load(sums), sum), sums);
         }
+    }
+}
+
+/// Some pixels of an image, from the first channel of the first on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window<'a> {
+    values: &'a [f32],
+    /// From a pixel to that right of it.
+    pixel: usize,
+    /// From a pixel to that below it.
+    row: usize,
+}
+
+impl Window<'_> {
+    /// A vector of channels of each of the `N` topmost pixels of a column.
+    #[inline(always)]
+    pub(super) fn column<S: Simd, const N: usize>(
+        self,
+        simd: S,
+        column: usize,
+        channel: usize,
+    ) -> [S::Vector; N] {
+        strided::load(simd, self.values, column * self.pixel + channel, self.row)
     }
 }
 

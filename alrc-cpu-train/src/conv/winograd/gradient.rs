@@ -13,10 +13,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::FREQUENCIES;
 use super::grid::Grid;
 use super::tiles::{self, Layout};
 use super::weights;
-use super::{FREQUENCIES, TILE};
 use crate::conv::Shape;
 use crate::conv::images::Images;
 use crate::conv::workspace::with_scratch;
@@ -102,18 +102,16 @@ impl<S: Simd> WeightGradient<'_, S> {
         let band_rows = grid.band_rows(BAND_TILES);
         let layouts = |tiles| [shape.in_channels, S::PANEL].map(|channels| Layout::new::<S>(channels, tiles));
         let [v_len, m_len] = layouts(band_rows * grid.columns).map(Layout::len);
-        with_scratch([v_len, m_len, tiles::strip_len::<S>(shape.in_channels)], |[v, m, strip]| {
+        with_scratch([v_len, m_len, tiles::patch_len::<S>(shape.in_channels)], |[v, m, patch]| {
             for (index, band) in grid.bands(images, band_rows).enumerate() {
                 let tiles = band.rows.len() * grid.columns;
                 let [inputs, outputs] = layouts(tiles);
                 let input = self.input.image(grid.size, band.image);
                 let output_gradient = self.output_gradient.image(grid.size, band.image);
-                let last_row = (band.rows.end * TILE).min(grid.size.height);
-                let pixels = band.rows.start * TILE * grid.size.width..last_row * grid.size.width;
                 let rows = || band.rows.clone();
                 simd.run(
                     #[inline(always)]
-                    || tiles::transform_input(simd, grid, rows(), input, inputs, v, strip),
+                    || tiles::transform_input(simd, grid, rows(), input, inputs, v, patch),
                 );
                 let panels = sums.chunks_exact_mut(panel_len).zip(bias_sums.chunks_exact_mut(S::PANEL));
                 for (panel, (sums, bias_sums)) in (first_panel..).zip(panels) {
@@ -128,9 +126,9 @@ impl<S: Simd> WeightGradient<'_, S> {
                                 output_gradient,
                                 outputs,
                                 m,
-                                strip,
+                                patch,
+                                bias_sums,
                             );
-                            output_gradient.add_pixels(simd, pixels.clone(), panel * S::PANEL, bias_sums);
                         },
                     );
                     add_products(simd, tiles, index > 0, (inputs, v), (outputs, m), sums);

@@ -159,10 +159,10 @@ fn convolve_band<S: Simd>(
     let tiles = band.rows.len() * grid.columns;
     let (inputs, outputs) = (Layout::new::<S>(source.channels, tiles), Layout::new::<S>(S::PANEL, tiles));
     let matrix = weights::matrix_len::<S>(source.channels);
-    with_scratch([inputs.len(), outputs.len(), tiles::strip_len::<S>(source.channels)], |[v, m, strip]| {
+    with_scratch([inputs.len(), outputs.len(), tiles::patch_len::<S>(source.channels)], |[v, m, patch]| {
         simd.run(
             #[inline(always)]
-            || tiles::transform_input(simd, grid, band.rows.clone(), source, inputs, v, strip),
+            || tiles::transform_input(simd, grid, band.rows.clone(), source, inputs, v, patch),
         );
         let v_of = |frequency| &v[frequency * inputs.frequency..][..inputs.panels * inputs.panel];
         let u_of = |index| &transformed[index * matrix..][..matrix - SPACING];

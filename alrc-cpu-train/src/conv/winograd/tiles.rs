@@ -5,7 +5,8 @@
 //! the last panel are zero. [`Layout`] has the numbers.
 //!
 //! Images come from memory, and go there: while a tile is transformed, the pixels of the tile below it are fetched, so
-//! that they are at hand by the time that the row of tiles is done.
+//! that they are at hand by the time that the row of tiles is done. A window that cannot be read as it is, since it
+//! reaches over the edge or a ReLU's mask lies over it, is copied to a patch, which stays in the first-level cache.
 
 use super::grid::Grid;
 use super::transform::{Input, Output, OutputGradient, Transform, both_ways};
@@ -44,6 +45,11 @@ impl Layout {
     }
 }
 
+/// Values of the patch that the transforms of images with so many channels need.
+pub(super) fn patch_len<S: Simd>(channels: usize) -> usize {
+    WINDOW * WINDOW * channels.next_multiple_of(S::PANEL)
+}
+
 /// Writes V = B' d B for the tiles of `rows` to `band`.
 #[inline(always)]
 pub(super) fn transform_input<S: Simd>(
@@ -53,13 +59,14 @@ pub(super) fn transform_input<S: Simd>(
     source: Source<'_>,
     layout: Layout,
     band: &mut [f32],
-    strip: &mut [f32],
+    patch: &mut [f32],
 ) {
-    to_frequencies(simd, grid, rows, 1, 0, source, layout, band, strip, Input);
+    to_frequencies(simd, Input, grid, rows, 1, 0, source, layout, band, patch, None);
 }
 
-/// Writes dM = A dY A' for panel `panel` of the tiles of `rows` to `band`, a band of that panel alone.
-#[expect(clippy::too_many_arguments, reason = "as its counterpart, and of which panel")]
+/// Writes dM = A dY A' for panel `panel` of the tiles of `rows` to `band`, a band of that panel alone, and adds the sums
+/// over dY's pixels to `pixel_sums`, `[PANEL]`.
+#[expect(clippy::too_many_arguments, reason = "as its counterpart, of which panel, and the sums")]
 #[inline(always)]
 pub(super) fn transform_output_gradient<S: Simd>(
     simd: S,
@@ -69,28 +76,32 @@ pub(super) fn transform_output_gradient<S: Simd>(
     source: Source<'_>,
     layout: Layout,
     band: &mut [f32],
-    strip: &mut [f32],
+    patch: &mut [f32],
+    pixel_sums: &mut [f32],
 ) {
-    to_frequencies(simd, grid, rows, 0, panel * S::PANEL, source, layout, band, strip, OutputGradient);
-}
-
-/// Columns of pixels that the strip holds: those that a tile's window and its right neighbour's share stay in it.
-const STRIP: usize = 2 * TILE;
-
-/// Values of the strip that the transforms of images with so many channels need.
-pub(super) fn strip_len<S: Simd>(channels: usize) -> usize {
-    WINDOW * STRIP * channels.next_multiple_of(S::PANEL)
+    let first_channel = panel * S::PANEL;
+    to_frequencies(
+        simd,
+        OutputGradient,
+        grid,
+        rows,
+        0,
+        first_channel,
+        source,
+        layout,
+        band,
+        patch,
+        Some(pixel_sums),
+    );
 }
 
 /// Transforms for each tile the window of `SIDE` x `SIDE` pixels that starts `before` pixels above and left of it, and
-/// of it as many channels as `layout` has room for, from `first_channel` on.
-///
-/// From left to right, the columns that a tile adds to its left neighbour's are transformed and put into `strip`,
-/// `[WINDOW, STRIP, channels]`, a ring that stays in the first-level cache; then the rows of what it holds of the tile.
+/// of it as many channels as `layout` has room for, from `first_channel` on. `patch` is room for a window.
 #[expect(clippy::too_many_arguments, reason = "the one loop under both transforms")]
 #[inline(always)]
-fn to_frequencies<S: Simd, T: Transform<SIDE, WINDOW> + Copy, const SIDE: usize>(
+fn to_frequencies<S: Simd, T: Transform<SIDE, WINDOW>, const SIDE: usize>(
     simd: S,
+    transform: T,
     grid: Grid,
     rows: Range<usize>,
     before: usize,
@@ -98,31 +109,40 @@ fn to_frequencies<S: Simd, T: Transform<SIDE, WINDOW> + Copy, const SIDE: usize>
     source: Source<'_>,
     layout: Layout,
     band: &mut [f32],
-    strip: &mut [f32],
-    _: T,
+    patch: &mut [f32],
+    mut pixel_sums: Option<&mut [f32]>,
 ) {
     let channels = layout.panels * S::PANEL;
     for (tile, (row, column)) in grid.tiles(rows).enumerate() {
-        let (top, left) = (row * TILE, column * TILE);
-        let shared = if column == 0 { 0 } else { SIDE - TILE };
-        for column in left + shared..left + SIDE {
-            for channel in (0..channels).step_by(S::LANES) {
-                let (top, left) = (top.wrapping_sub(before), column.wrapping_sub(before));
-                let window = source.load_column(simd, grid.size, top, left, first_channel + channel, TILE);
-                let first = column % STRIP * channels + channel;
-                strided::store(simd, T::apply(simd, window), strip, first, STRIP * channels);
-            }
-        }
+        let (top, left) = ((row * TILE).wrapping_sub(before), (column * TILE).wrapping_sub(before));
+        let window = source.window::<S, SIDE>(simd, grid.size, top, left, first_channel, channels, patch);
         for channel in (0..channels).step_by(S::LANES) {
+            let frequencies = both_ways(
+                simd,
+                transform,
+                #[inline(always)]
+                |right| {
+                    let column = window.column(simd, right, channel);
+                    if right >= SIDE - TILE {
+                        for down in SIDE..SIDE + TILE {
+                            let (row, column) = (top.wrapping_add(down), left.wrapping_add(right));
+                            source.prefetch(grid.size, row, column, first_channel + channel);
+                        }
+                    }
+                    if let Some(sums) = &mut pixel_sums {
+                        let sums = &mut sums[channel..channel + S::LANES];
+                        simd.store(
+                            column.iter().fold(simd.load(sums), |sum, &pixel| simd.add(sum, pixel)),
+                            sums,
+                        );
+                    }
+                    column
+                },
+            );
             let place = channel / S::PANEL * layout.panel + tile * S::PANEL + channel % S::PANEL;
-            for down in 0..WINDOW {
-                let mut window = [simd.splat(0.0); SIDE];
-                for (right, value) in window.iter_mut().enumerate() {
-                    let at = (down * STRIP + (left + right) % STRIP) * channels + channel;
-                    *value = simd.load(&strip[at..at + S::LANES]);
-                }
+            for (down, &values) in frequencies.iter().enumerate() {
                 let first = down * WINDOW * layout.frequency + place;
-                strided::store(simd, T::apply(simd, window), band, first, layout.frequency);
+                strided::store(simd, values, band, first, layout.frequency);
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::simd::Simd;
 /// A linear map from `N` to `M` values.
 ///
 /// A trait rather than closures, for the sake of inlining: see [`crate::simd`].
-pub(super) trait Transform<const N: usize, const M: usize> {
+pub(super) trait Transform<const N: usize, const M: usize>: Copy {
     fn apply<S: Simd>(simd: S, values: [S::Vector; N]) -> [S::Vector; M];
 }
 
@@ -19,7 +19,7 @@ pub(super) trait Transform<const N: usize, const M: usize> {
 pub(super) fn both_ways<S: Simd, T: Transform<N, M>, const N: usize, const M: usize>(
     simd: S,
     _: T,
-    read: impl Fn(usize) -> [S::Vector; N],
+    mut read: impl FnMut(usize) -> [S::Vector; N],
 ) -> [[S::Vector; M]; M] {
     let zero = simd.splat(0.0);
     let mut half = [[zero; N]; M];

@@ -36,9 +36,9 @@ fn layer(name: &str) -> Layer {
 
 #[library_benchmark(setup = layer)]
 #[bench::conv_in(args = ("conv_in"), config = at_most(2.43))]
-#[bench::conv_up(args = ("conv_up"), config = at_most(7.92))]
-#[bench::residual(args = ("residual"), config = at_most(14.12))]
-#[bench::conv_down(args = ("conv_down"), config = at_most(7.56))]
+#[bench::conv_up(args = ("conv_up"), config = at_most(7.51))]
+#[bench::residual(args = ("residual"), config = at_most(13.33))]
+#[bench::conv_down(args = ("conv_down"), config = at_most(7.00))]
 #[bench::conv_out(args = ("conv_out"), config = at_most(4.14))]
 fn forward(mut layer: Layer) -> Layer {
     layer.forward();
@@ -46,11 +46,11 @@ fn forward(mut layer: Layer) -> Layer {
 }
 
 #[library_benchmark(setup = layer)]
-#[bench::conv_in(args = ("conv_in"), config = at_most(6.93))]
-#[bench::conv_up(args = ("conv_up"), config = at_most(16.82))]
-#[bench::residual(args = ("residual"), config = at_most(30.49))]
-#[bench::conv_down(args = ("conv_down"), config = at_most(16.46))]
-#[bench::conv_out(args = ("conv_out"), config = at_most(4.41))]
+#[bench::conv_in(args = ("conv_in"), config = at_most(6.84))]
+#[bench::conv_up(args = ("conv_up"), config = at_most(15.16))]
+#[bench::residual(args = ("residual"), config = at_most(28.18))]
+#[bench::conv_down(args = ("conv_down"), config = at_most(15.17))]
+#[bench::conv_out(args = ("conv_out"), config = at_most(4.32))]
 fn both_gradients(mut layer: Layer) -> Layer {
     layer.backward(true);
     layer

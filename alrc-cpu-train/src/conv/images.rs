@@ -1,7 +1,5 @@
 //! Batches of images as the passes read and write them.
 
-use std::ops::Range;
-
 use super::finish::Destination;
 use super::mask;
 use crate::simd::{Simd, prefetch, strided};
@@ -117,7 +115,7 @@ impl Source<'_> {
         let bits = &mask[pixel * self.channels.div_ceil(8) + first / 8..][..to.len() / 8];
         let vectors = to.chunks_exact_mut(S::LANES).zip(values.chunks_exact(S::LANES));
         for ((to, values), bits) in vectors.zip(bits.chunks_exact(S::LANES / 8)) {
-            simd.store(simd.keep(mask::read_whole::<S>(bits, 0), simd.load(values)), to);
+            simd.store(simd.keep(mask::read_whole::<S>(bits), simd.load(values)), to);
         }
     }
 
@@ -128,15 +126,15 @@ impl Source<'_> {
         prefetch(self.image.as_ptr().wrapping_add(pixel.wrapping_mul(self.channels).wrapping_add(channel)));
     }
 
-    /// Adds the sum over `pixels` of each channel from `first` on to `sums`.
+    /// Writes the sum over all pixels of each channel to `sums`.
     #[inline(always)]
-    pub(super) fn add_pixels<S: Simd>(&self, simd: S, pixels: Range<usize>, first: usize, sums: &mut [f32]) {
-        for (channel, sums) in (first..).step_by(S::LANES).zip(sums.chunks_mut(S::LANES)) {
+    pub(super) fn sum_pixels<S: Simd>(&self, simd: S, sums: &mut [f32]) {
+        for (channel, sums) in (0..).step_by(S::LANES).zip(sums.chunks_mut(S::LANES)) {
             let mut sum = simd.splat(0.0);
-            for pixel in pixels.clone() {
+            for pixel in 0..self.image.len() / self.channels {
                 sum = simd.add(sum, self.load(simd, pixel, channel));
             }
-            simd.store(simd.add(simd.load(sums), sum), sums);
+            simd.store(sum, sums);
         }
     }
 }

@@ -13,18 +13,18 @@ pub fn passed(pixel_mask: &[u8], channel: usize) -> bool {
 pub(super) fn read<S: Simd>(pixel_mask: &[u8], channel: usize) -> u32 {
     let bytes = pixel_mask.get(channel / 8..).unwrap_or_default();
     if bytes.len() >= S::LANES / 8 {
-        return read_whole::<S>(bytes, 0);
+        return read_whole::<S>(bytes);
     }
     let mut bits = [0; 4];
     bits[..bytes.len()].copy_from_slice(bytes);
     u32::from_le_bytes(bits)
 }
 
-/// The bits of a vector of channels, from byte `first` on.
+/// The bits of a whole vector of channels.
 #[inline(always)]
-pub(super) fn read_whole<S: Simd>(mask: &[u8], first: usize) -> u32 {
+pub(super) fn read_whole<S: Simd>(bytes: &[u8]) -> u32 {
     let mut bits = [0; 4];
-    bits[..S::LANES / 8].copy_from_slice(&mask[first..first + S::LANES / 8]);
+    bits[..S::LANES / 8].copy_from_slice(&bytes[..S::LANES / 8]);
     u32::from_le_bytes(bits)
 }
 

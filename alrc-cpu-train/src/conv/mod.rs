@@ -15,8 +15,8 @@
 //! | mask | `[N, H, W, ceil(out_channels / 8)]` bytes, bit c % 8 of byte c / 8 for channel c |
 //!
 //! The order of no sum depends on how many threads there are, so that every result has the same bits on any number of
-//! them. One sum alone is split between pieces of work, the bias gradient: pieces are cut by the shapes alone, and added
-//! in their order.
+//! them. Sums over images may be split between pieces of work: these are cut by the shapes alone, and added in their
+//! order.
 
 pub mod direct;
 mod finish;

@@ -1,6 +1,6 @@
 //! Memory for intermediate results.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 
 use crate::tensor::{ALIGNMENT, Buffer};
 
@@ -33,14 +33,14 @@ impl Workspace {
     }
 }
 
-/// Lends buffers that belong to the thread.
+/// Lends buffers that belong to the thread, others to each call within `work`.
 pub(super) fn with_scratch<const N: usize, R>(
     lens: [usize; N],
     work: impl FnOnce([&mut [f32]; N]) -> R,
 ) -> R {
-    thread_local!(static KEPT: Cell<Option<Workspace>> = const { Cell::new(None) });
-    let mut workspace = KEPT.take().unwrap_or_default();
+    thread_local!(static KEPT: RefCell<Vec<Workspace>> = const { RefCell::new(Vec::new()) });
+    let mut workspace = KEPT.with_borrow_mut(Vec::pop).unwrap_or_default();
     let result = work(workspace.lend(lens));
-    KEPT.set(Some(workspace));
+    KEPT.with_borrow_mut(|kept| kept.push(workspace));
     result
 }

@@ -30,8 +30,9 @@ pub struct Product<'a> {
     pub c: &'a mut [f32],
     /// Whether the product is added to C, or overwrites it.
     pub accumulate: bool,
-    /// What is needed after this product and is farthest: fetched into the cache while it is computed, if A's rows are
-    /// PANEL apart or its depths anything. A third slice would cost more than it saves.
+    /// What is needed after this product and is farthest, may be empty: a cache line of each is fetched with every turn of
+    /// the inner loop, evenly spread. For `Order::Depths` and `Order::Rows(PANEL)`; ignored otherwise. A third slice
+    /// would cost more than it saves.
     pub next: [&'a [f32]; 2],
 }
 
@@ -114,20 +115,23 @@ fn multiply_strided<
     let turns = product.rows.div_ceil(ROWS) * product.segments * (product.depth / STEPS);
     let mut fetches = next.map(|values| Fetch::new(values, turns, product.b.values));
     let mut row = 0;
-    while row + ROWS <= product.rows {
-        tile::<S, ROWS, VECTORS, STEPS>(simd, &mut product, strides, row, &mut fetches);
-        row += ROWS;
-    }
-    if row + 4 <= product.rows {
-        tile::<S, 4, VECTORS, STEPS>(simd, &mut product, strides, row, &mut fetches);
-        row += 4;
-    }
-    if row + 2 <= product.rows {
-        tile::<S, 2, VECTORS, STEPS>(simd, &mut product, strides, row, &mut fetches);
-        row += 2;
-    }
-    if row < product.rows {
-        tile::<S, 1, VECTORS, STEPS>(simd, &mut product, strides, row, &mut fetches);
+    // SAFETY: the product has been checked with these strides, and no tile reaches beyond its last row.
+    unsafe {
+        while row + ROWS <= product.rows {
+            tile::<S, ROWS, VECTORS, STEPS>(simd, &mut product, strides, row, &mut fetches);
+            row += ROWS;
+        }
+        if row + 4 <= product.rows {
+            tile::<S, 4, VECTORS, STEPS>(simd, &mut product, strides, row, &mut fetches);
+            row += 4;
+        }
+        if row + 2 <= product.rows {
+            tile::<S, 2, VECTORS, STEPS>(simd, &mut product, strides, row, &mut fetches);
+            row += 2;
+        }
+        if row < product.rows {
+            tile::<S, 1, VECTORS, STEPS>(simd, &mut product, strides, row, &mut fetches);
+        }
     }
 }
 
@@ -171,9 +175,12 @@ impl Fetch {
     }
 }
 
-/// The rows `first..first + ROWS` of a product that has been checked.
+/// The rows `first..first + ROWS` of a product.
+///
+/// # Safety
+/// The product must have passed `check` with the same strides, and have all these rows.
 #[inline(always)]
-fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const STEPS: usize>(
+unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const STEPS: usize>(
     simd: S,
     product: &mut Product<'_>,
     strides: Strides,
@@ -199,7 +206,7 @@ fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const STEPS: usize>(
             }
             for step in 0..STEPS {
                 let (left, right) = (left + step * strides.depth, right + step * S::PANEL);
-                // SAFETY: `check` has shown that the last value and vector of each operand lie inside its slice; rows,
+                // SAFETY: by the caller's promise the last value and vector of each operand lie inside its slice; rows,
                 // segments and depths count up to the same bounds here.
                 unsafe { add_depth(simd, a.values, left, strides.row, b.values, right, &mut sums) };
             }

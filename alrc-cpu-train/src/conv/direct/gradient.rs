@@ -159,7 +159,7 @@ pub(super) fn add_to_bias<S: Simd>(
             let image = output_gradient.image(size, image);
             simd.run(
                 #[inline(always)]
-                || image.add_pixels(simd, 0..size.pixels(), 0, &mut sums),
+                || image.sum_pixels(simd, &mut sums),
             );
             sums
         })

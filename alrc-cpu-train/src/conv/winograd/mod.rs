@@ -26,7 +26,8 @@
 //! * A piece of work is a band: some rows of tiles of one image, so many that what is transformed stays in the
 //!   second-level cache together with the products of one panel of outputs. Transformed weights, computed once a pass,
 //!   stream by; while a product is computed, the operands of the next are fetched.
-//! * In the gradient of the weights the sums stream by in place of the weights, and a piece of work is many images.
+//! * In the gradient of the weights the sums stream by in place of the weights, and a piece of work is some panels of
+//!   outputs in a group of images.
 //!
 //! # Threads
 //!
@@ -136,7 +137,7 @@ impl<S: Simd> Convolution for Winograd<S> {
 /// Convolves images with transformed weights, band by band.
 fn convolve<S: Simd>(simd: S, grid: Grid, input: Images<'_>, transformed: &[f32], output: Output<'_>) {
     let images = input.count(grid.size);
-    // A band for every thread at least; which tiles share a band does not change their values.
+    // A band for every thread, if there are rows enough; which tiles share a band does not change their values.
     let tiles = images * grid.rows * grid.columns / rayon::current_num_threads();
     let band_rows = grid.band_rows(tiles.min(BAND_TILES));
     let bands: Vec<_> =

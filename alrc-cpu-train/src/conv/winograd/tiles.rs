@@ -6,7 +6,8 @@
 //!
 //! Images come from memory, and go there: while a tile is transformed, the pixels of the tile below it are fetched, so
 //! that they are at hand by the time that the row of tiles is done. A window that cannot be read as it is, since it
-//! reaches over the edge or a ReLU's mask lies over it, is copied to a patch, which stays in the first-level cache.
+//! reaches over the edge, or a ReLU's mask lies over it, or it lacks channels that a panel has room for, is copied to a
+//! patch, which stays in the first-level cache.
 
 use super::grid::Grid;
 use super::transform::{Input, Output, OutputGradient, Transform, both_ways};
@@ -61,7 +62,7 @@ pub(super) fn transform_input<S: Simd>(
     band: &mut [f32],
     patch: &mut [f32],
 ) {
-    to_frequencies(simd, Input, grid, rows, 1, 0, source, layout, band, patch, None);
+    to_frequencies(simd, Input, grid, rows, 0, source, layout, band, patch, None);
 }
 
 /// Writes dM = A dY A' for panel `panel` of the tiles of `rows` to `band`, a band of that panel alone, and adds the sums
@@ -85,7 +86,6 @@ pub(super) fn transform_output_gradient<S: Simd>(
         OutputGradient,
         grid,
         rows,
-        0,
         first_channel,
         source,
         layout,
@@ -95,8 +95,8 @@ pub(super) fn transform_output_gradient<S: Simd>(
     );
 }
 
-/// Transforms for each tile the window of `SIDE` x `SIDE` pixels that starts `before` pixels above and left of it, and
-/// of it as many channels as `layout` has room for, from `first_channel` on. `patch` is room for a window.
+/// Transforms for each tile the window of `SIDE` x `SIDE` pixels around it, and of it as many channels as `layout` has
+/// room for, from `first_channel` on. `patch` is room for a window.
 #[expect(clippy::too_many_arguments, reason = "the one loop under both transforms")]
 #[inline(always)]
 fn to_frequencies<S: Simd, T: Transform<SIDE, WINDOW>, const SIDE: usize>(
@@ -104,7 +104,6 @@ fn to_frequencies<S: Simd, T: Transform<SIDE, WINDOW>, const SIDE: usize>(
     transform: T,
     grid: Grid,
     rows: Range<usize>,
-    before: usize,
     first_channel: usize,
     source: Source<'_>,
     layout: Layout,
@@ -113,6 +112,7 @@ fn to_frequencies<S: Simd, T: Transform<SIDE, WINDOW>, const SIDE: usize>(
     mut pixel_sums: Option<&mut [f32]>,
 ) {
     let channels = layout.panels * S::PANEL;
+    let before = (SIDE - TILE) / 2;
     for (tile, (row, column)) in grid.tiles(rows).enumerate() {
         let (top, left) = ((row * TILE).wrapping_sub(before), (column * TILE).wrapping_sub(before));
         let window = source.window::<S, SIDE>(simd, grid.size, top, left, first_channel, channels, patch);

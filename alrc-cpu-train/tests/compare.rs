@@ -246,6 +246,28 @@ fn the_table_names_the_figure_of_merit() {
 }
 
 /// Whoever compares for a few steps with the published start learns why both curves are the same.
+/// One of its runs may be resumed by itself: then its row is of more steps than the others.
+#[test]
+fn the_table_tells_runs_of_other_lengths() {
+    let directory = directory();
+    let compare = || {
+        let arguments = [&["compare", "--seeds", "1", "--out", "out", "--resume"], &QUICK[..]].concat();
+        let output = alrc_train(directory.path(), &arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let table = compare();
+    assert!(!table.contains("steps)"), "{table}");
+    let go_on = ["run", "--resume", "--out", "out/seed-0-unclipped", "--num-stddev", "off"];
+    let longer = ["--width", "4", "--batch-size", "2", "--steps", "15"];
+    alrc_train(directory.path(), &[&go_on[..], &longer].concat()).assert().success();
+    let table = compare();
+    assert!(
+        table.contains("| off (15 steps) |") && table.contains("standard deviations (12 steps) |"),
+        "{table}"
+    );
+}
+
 #[test]
 fn a_comparison_without_clipping_says_so() {
     let directory = directory();

@@ -425,6 +425,18 @@ fn page_and_table_show_the_same_figures() {
     }
 }
 
+/// By size, and not letter by letter.
+#[test]
+fn settings_are_in_the_order_of_their_numbers() {
+    let directory = tempfile::tempdir().unwrap();
+    for steps in [1000, 200, 90] {
+        FakeRun { steps, ..RUN }.write(&directory.path().join(format!("runs/{steps}")));
+    }
+    let document = report(directory.path());
+    let others = document["groups"].as_array().unwrap().iter().map(|group| group["other_settings"].as_str());
+    assert_eq!(others.collect::<Option<Vec<_>>>().unwrap(), ["steps 90", "steps 200", "steps 1000"]);
+}
+
 /// What file names cannot hold is replaced, and yet every setting has its plots.
 #[test]
 fn plots_of_settings_with_like_names_are_kept_apart() {

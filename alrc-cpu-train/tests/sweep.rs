@@ -161,7 +161,8 @@ fn the_command_line_changes_the_grid() {
         list(&["--batch-sizes", "4", "--num-stddevs", "3,off", "--repeats", "1", "--seed", "5"]),
         ["batch-size-4_num-stddev-3_seed-5", "batch-size-4_num-stddev-off_seed-5"]
     );
-    assert_eq!(list(&["--num-stddev", "4", "--shard", "4/4"]), ["batch-size-1_seed-0"]);
+    // Of what varies, the name tells the one value, too: another is another run.
+    assert_eq!(list(&["--num-stddev", "4", "--shard", "4/4"]), ["batch-size-1_num-stddev-4_seed-0"]);
     for [one, several] in [["--batch-size", "--batch-sizes"], ["--num-stddev", "--num-stddevs"]] {
         let both = alrc_train(directory.path(), &["sweep", "grid.toml", "--list", one, "4", several, "2,4"]);
         assert_fails(both, 2, &[one, several, "cannot be used with"]);

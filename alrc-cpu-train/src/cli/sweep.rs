@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use serde_json::json;
-use toml::Value;
+use toml::{Table, Value};
 use tracing::{info, warn};
 
 use super::clipping::why_nothing_was_clipped;
@@ -32,7 +32,7 @@ use crate::record::summary::{Ending, Summary};
 /// the end, whenever it did, and the status is 0.
 ///
 /// Options given here hold for every run, in place of the grid's; what neither gives has its default. So --batch-size and
-/// --num-stddev, with one value, end what a grid varies; --batch-sizes and --num-stddevs vary it over other values.
+/// --num-stddev take one value of what a grid varies; --batch-sizes and --num-stddevs vary it over other values.
 #[derive(Debug, Args)]
 #[command(after_help = "Published grids: stability-squared, stability-quartic, unstable-adam, unstable-sgd
 
@@ -153,7 +153,7 @@ impl Sweep {
                 self.grid
             );
         }
-        let varied: Vec<String> = grid.varied().map(str::to_owned).collect();
+        self.warn_of_what_the_file_ends(&grid, &options);
         grid.set(options);
         if !self.batch_sizes.is_empty() {
             for &batch_size in &self.batch_sizes {
@@ -169,7 +169,6 @@ impl Sweep {
             let values = self.num_stddevs.iter().filter_map(|value| Value::try_from(value).ok());
             grid.vary("num-stddev", values.collect());
         }
-        self.warn_of_what_the_file_ends(&varied, &grid);
         let runs = grid.runs(&defaults).map_err(|error| match (error, self.repeats) {
             (error @ GridError::Size(_), Some(repeats)) => {
                 Failure::Usage(format!("invalid value '{repeats}' for '--repeats': {error}"))
@@ -187,12 +186,17 @@ impl Sweep {
         Ok(runs)
     }
 
-    /// Tells which of the options that the grid `varied` have one value now, and that from the configuration file.
-    fn warn_of_what_the_file_ends(&self, varied: &[String], grid: &Grid) {
-        let own = self.options.own_table();
-        let is_ended =
-            |name: &&String| !own.contains_key(*name) && !grid.varied().any(|still| still == *name);
-        let ended: Vec<&str> = varied.iter().filter(is_ended).map(String::as_str).collect();
+    /// Tells which of the options that the grid varies have one value among `options`, and that from the configuration
+    /// file.
+    fn warn_of_what_the_file_ends(&self, grid: &Grid, options: &Table) {
+        let mut own = self.options.own_table();
+        let lists =
+            [("batch-size", self.batch_sizes.is_empty()), ("num-stddev", self.num_stddevs.is_empty())];
+        own.extend(
+            lists.iter().filter(|(_, empty)| !empty).map(|(name, _)| ((*name).to_owned(), true.into())),
+        );
+        let is_ended = |name: &&str| options.contains_key(*name) && !own.contains_key(*name);
+        let ended: Vec<&str> = grid.varied().filter(is_ended).collect();
         if !ended.is_empty() {
             warn!(
                 "--config gives {}, which the grid varies: the file's value holds for every run; leave it out of the file \

@@ -1,5 +1,6 @@
 //! One setting with and without clipping, on the same seeds and data.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use indicatif::HumanCount;
@@ -251,6 +252,9 @@ pub fn table(runs: &[Compared]) -> String {
         "| seed | clipping | mean of the last losses | spikes | largest loss | clipped | median images/s |\n\
          | ---: | --- | ---: | ---: | ---: | ---: | ---: |\n",
     );
+    // A run may have been resumed by itself, and gone farther than the others.
+    let finished = runs.iter().filter(|run| run.summary.ending == Ending::Finished);
+    let of_one_length = finished.map(|run| run.summary.steps).collect::<BTreeSet<_>>().len() <= 1;
     for run in runs {
         let number = |value: Option<f64>, digits: usize| {
             value.map_or("-".to_owned(), |value| format!("{value:.digits$}"))
@@ -259,6 +263,7 @@ pub fn table(runs: &[Compared]) -> String {
         let ending = match run.summary.ending {
             Ending::Interrupted => format!(" (interrupted after {} steps)", HumanCount(run.summary.steps)),
             _ if run.summary.has_diverged() => " (diverged)".to_owned(),
+            _ if !of_one_length => format!(" ({} steps)", HumanCount(run.summary.steps)),
             _ => String::new(),
         };
         table += &format!(

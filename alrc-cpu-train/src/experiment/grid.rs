@@ -163,9 +163,14 @@ impl Grid {
         Ok(toml::from_str(text)?)
     }
 
-    /// Gives every run the options of `table`, which then do not vary.
+    /// Gives every run the options of `table`. What varied has one value then; the names of runs go on telling it, so that
+    /// runs with another value are others.
     pub fn set(&mut self, table: Table) {
-        self.vary.retain(|name, _| !table.contains_key(name));
+        for (name, values) in &mut self.vary {
+            if let Some(value) = table.get(name) {
+                *values = vec![value.clone()];
+            }
+        }
         overrule(&mut self.options, table);
     }
 

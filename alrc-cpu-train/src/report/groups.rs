@@ -96,7 +96,7 @@ impl Setting {
 /// [`MAIN_KEYS`].
 #[derive(Clone, Debug)]
 pub struct Collection {
-    /// The settings, in the order of the main keys.
+    /// The settings, in the order of the main keys, then of the others.
     pub settings: Vec<Setting>,
     /// Other keys whose value is not the same in all settings.
     pub varying: Vec<String>,
@@ -252,9 +252,9 @@ impl Collection {
     }
 }
 
-/// Squared before quartic, as in the paper; then the optimiser; then numbers by size.
+/// Squared before quartic, as in the paper; then the optimiser; then the other options, numbers by size.
 fn by_main_keys(a: &Setting, b: &Setting) -> Ordering {
-    let compare = |key| {
+    let compare = |key: &str| {
         let (a, b) = (a.value(key), b.value(key));
         match (a.parse::<f64>(), b.parse::<f64>()) {
             (Ok(a), Ok(b)) => a.total_cmp(&b),
@@ -262,5 +262,6 @@ fn by_main_keys(a: &Setting, b: &Setting) -> Ordering {
             _ => a.cmp(b),
         }
     };
-    MAIN_KEYS.into_iter().fold(Ordering::Equal, |order, key| order.then_with(|| compare(key)))
+    let keys = MAIN_KEYS.into_iter().chain(a.values.keys().map(String::as_str));
+    keys.fold(Ordering::Equal, |order, key| order.then_with(|| compare(key)))
 }

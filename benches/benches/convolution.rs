@@ -68,7 +68,7 @@ fn product<S: Simd, const SUMS: usize>(simd: S, group: &mut BenchmarkGroup<'_, W
                 b: Right { values: &b, segment: S::PANEL * S::PANEL },
                 c: &mut c,
                 accumulate: false,
-                next: [&[]; 2],
+                next: [&[]; 3],
             });
         });
     });

@@ -108,12 +108,14 @@ impl Source<'_> {
             return;
         }
         let values = &self.image[pixel * self.channels + first..][..to.len()];
+        let vectors = to.chunks_exact_mut(S::LANES).zip(values.chunks_exact(S::LANES));
         let Some(mask) = self.mask else {
-            to.copy_from_slice(values);
+            for (to, values) in vectors {
+                simd.store(simd.load(values), to);
+            }
             return;
         };
-        let bits = &mask[pixel * self.channels.div_ceil(8) + first / 8..][..to.len() / 8];
-        let vectors = to.chunks_exact_mut(S::LANES).zip(values.chunks_exact(S::LANES));
+        let bits = &mask[pixel * self.channels.div_ceil(8) + first / 8..][..values.len() / 8];
         for ((to, values), bits) in vectors.zip(bits.chunks_exact(S::LANES / 8)) {
             simd.store(simd.keep(mask::read_whole::<S>(bits), simd.load(values)), to);
         }

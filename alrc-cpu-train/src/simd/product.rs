@@ -30,10 +30,10 @@ pub struct Product<'a> {
     pub c: &'a mut [f32],
     /// Whether the product is added to C, or overwrites it.
     pub accumulate: bool,
-    /// What is needed after this product and is farthest, may be empty: a cache line of each is fetched with every turn of
-    /// the inner loop, evenly spread. For `Order::Depths` and `Order::Rows(PANEL)`; ignored otherwise. A third slice
-    /// would cost more than it saves.
-    pub next: [&'a [f32]; 2],
+    /// What is needed after this product, may be empty: a cache line of each is fetched with every turn of the inner loop,
+    /// evenly spread. All are for `Order::Depths`, the first two for `Order::Rows(PANEL)`, and none for other rows: there
+    /// more would cost more than it saves.
+    pub next: [&'a [f32]; 3],
 }
 
 /// The left operand: A\[r, s, k\] is `values[r * row + s * segment + k * depth]`, where one of the strides `row` and
@@ -74,11 +74,11 @@ pub(super) fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize>(simd: S
     let next = product.next;
     match product.a.order {
         Order::Depths(depth) => {
-            multiply_strided::<S, ROWS, VECTORS, 2, 2>(simd, product, Strides { row: 1, depth }, next);
+            multiply_strided::<S, ROWS, VECTORS, 2, 3>(simd, product, Strides { row: 1, depth }, next);
         }
         Order::Rows(row) if row == S::PANEL => {
             let strides = Strides { row: S::PANEL, depth: 1 };
-            multiply_strided::<S, ROWS, VECTORS, 2, 2>(simd, product, strides, next);
+            multiply_strided::<S, ROWS, VECTORS, 2, 2>(simd, product, strides, [next[0], next[1]]);
         }
         Order::Rows(row) => {
             multiply_strided::<S, ROWS, VECTORS, 1, 0>(simd, product, Strides { row, depth: 1 }, []);

@@ -45,7 +45,7 @@ pub(super) fn convolve<S: Simd>(
                     b: Right { values: weights, segment: 0 },
                     c: products,
                     accumulate: false,
-                    next: [&[]; 2],
+                    next: [&[]; 3],
                 });
             }
             for down in 0..kernel {

@@ -116,7 +116,7 @@ fn slide<'a, S: Simd>(
                     },
                     c: sums,
                     accumulate: first + image > 0,
-                    next: [&[]; 2],
+                    next: [&[]; 3],
                 });
             }
         });

@@ -39,7 +39,7 @@ pub(super) fn convolve<S: Simd>(
                     b: Right { values: weights, segment: depth * S::PANEL },
                     c: sums,
                     accumulate: false,
-                    next: [&[]; 2],
+                    next: [&[]; 3],
                 });
                 simd.run(
                     #[inline(always)]

@@ -150,15 +150,17 @@ fn add_products<S: Simd>(
 ) {
     let (matrix, block) = (sums.len() / FREQUENCIES, S::PANEL * S::PANEL);
     let panels = inputs.panels;
-    // While a panel of inputs is multiplied, the next and its sums are fetched.
+    // While a panel of inputs is multiplied, the next, its sums, and a part of the next dM are fetched.
     let v_of = |index: usize| {
         &v[index / panels * inputs.frequency + index % panels * inputs.panel..][..inputs.panel]
     };
+    let part = outputs.panel / panels;
     let last = FREQUENCIES * panels - 1;
     for index in 0..=last {
         let (frequency, input) = (index / panels, index % panels);
         let (c, rest) = sums[frequency * matrix + input * block..].split_at_mut(block);
         let next_c = if input + 1 < panels { 0 } else { SPACING };
+        let next_m = (frequency + 1) * outputs.frequency + input * part;
         simd.product(Product {
             rows: S::PANEL,
             segments: 1,
@@ -167,7 +169,11 @@ fn add_products<S: Simd>(
             b: Right { values: &m[frequency * outputs.frequency..][..outputs.panel], segment: 0 },
             c,
             accumulate,
-            next: [v_of((index + 1).min(last)), rest.get(next_c..next_c + block).unwrap_or_default()],
+            next: [
+                v_of((index + 1).min(last)),
+                rest.get(next_c..next_c + block).unwrap_or_default(),
+                m.get(next_m..next_m + part).unwrap_or_default(),
+            ],
         });
     }
 }

@@ -181,6 +181,7 @@ fn convolve_band<S: Simd>(
                     next: [
                         v_of((frequency + 1) % FREQUENCIES),
                         u_of((index + 1) % (transformed.len() / matrix)),
+                        &[],
                     ],
                 });
             }

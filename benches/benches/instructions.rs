@@ -37,20 +37,20 @@ fn layer(name: &str) -> Layer {
 #[library_benchmark(setup = layer)]
 #[bench::conv_in(args = ("conv_in"), config = at_most(2.43))]
 #[bench::conv_up(args = ("conv_up"), config = at_most(7.51))]
-#[bench::residual(args = ("residual"), config = at_most(13.33))]
-#[bench::conv_down(args = ("conv_down"), config = at_most(7.00))]
-#[bench::conv_out(args = ("conv_out"), config = at_most(4.14))]
+#[bench::residual(args = ("residual"), config = at_most(13.31))]
+#[bench::conv_down(args = ("conv_down"), config = at_most(6.98))]
+#[bench::conv_out(args = ("conv_out"), config = at_most(4.10))]
 fn forward(mut layer: Layer) -> Layer {
     layer.forward();
     layer
 }
 
 #[library_benchmark(setup = layer)]
-#[bench::conv_in(args = ("conv_in"), config = at_most(6.84))]
-#[bench::conv_up(args = ("conv_up"), config = at_most(15.16))]
-#[bench::residual(args = ("residual"), config = at_most(28.18))]
-#[bench::conv_down(args = ("conv_down"), config = at_most(15.17))]
-#[bench::conv_out(args = ("conv_out"), config = at_most(4.32))]
+#[bench::conv_in(args = ("conv_in"), config = at_most(6.90))]
+#[bench::conv_up(args = ("conv_up"), config = at_most(15.47))]
+#[bench::residual(args = ("residual"), config = at_most(28.80))]
+#[bench::conv_down(args = ("conv_down"), config = at_most(15.47))]
+#[bench::conv_out(args = ("conv_out"), config = at_most(4.40))]
 fn both_gradients(mut layer: Layer) -> Layer {
     layer.backward(true);
     layer

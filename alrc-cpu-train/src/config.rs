@@ -11,7 +11,7 @@ use alrc_kernel::Start;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 pub use start::{ESTIMATES, check_start, overrule};
-pub use table::{TableError, as_argument, difference};
+pub use table::{TableError, as_argument, determines_results, difference};
 use thiserror::Error;
 
 use crate::backend::BackendKind;

@@ -245,7 +245,6 @@ fn the_table_names_the_figure_of_merit() {
     assert!(table.starts_with("| seed | clipping | mean of the last losses | spikes |"), "{table}");
 }
 
-/// Whoever compares for a few steps with the published start learns why both curves are the same.
 /// One of its runs may be resumed by itself: then its row is of more steps than the others.
 #[test]
 fn the_table_tells_runs_of_other_lengths() {
@@ -268,6 +267,7 @@ fn the_table_tells_runs_of_other_lengths() {
     );
 }
 
+/// Whoever compares for a few steps with the published start learns why both curves are the same.
 #[test]
 fn a_comparison_without_clipping_says_so() {
     let directory = directory();

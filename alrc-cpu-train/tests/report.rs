@@ -429,12 +429,17 @@ fn page_and_table_show_the_same_figures() {
 #[test]
 fn settings_are_in_the_order_of_their_numbers() {
     let directory = tempfile::tempdir().unwrap();
-    for steps in [1000, 200, 90] {
-        FakeRun { steps, ..RUN }.write(&directory.path().join(format!("runs/{steps}")));
+    // The starting parameters are in some configurations alone.
+    for (steps, options) in [(1000, ""), (200, ""), (200, "init = \"a\""), (90, "init = \"a\""), (90, "")] {
+        let name = format!("runs/{steps}-{}", options.len());
+        FakeRun { steps, options, ..RUN }.write(&directory.path().join(name));
     }
     let document = report(directory.path());
     let others = document["groups"].as_array().unwrap().iter().map(|group| group["other_settings"].as_str());
-    assert_eq!(others.collect::<Option<Vec<_>>>().unwrap(), ["steps 90", "steps 200", "steps 1000"]);
+    assert_eq!(
+        others.collect::<Option<Vec<_>>>().unwrap(),
+        ["init , steps 90", "init , steps 200", "init , steps 1000", "init a, steps 90", "init a, steps 200"]
+    );
 }
 
 /// What file names cannot hold is replaced, and yet every setting has its plots.

@@ -163,6 +163,11 @@ fn the_command_line_changes_the_grid() {
     );
     // Of what varies, the name tells the one value, too: another is another run.
     assert_eq!(list(&["--num-stddev", "4", "--shard", "4/4"]), ["batch-size-1_num-stddev-4_seed-0"]);
+    // Not so of what does not determine the results: runs of more steps are the same ones.
+    fs::write(directory.path().join("steps.toml"), "[vary]\nsteps = [10, 20]").unwrap();
+    let output = alrc_train(directory.path(), &["sweep", "steps.toml", "--list", "--steps", "30"]).output();
+    assert_eq!(String::from_utf8(output.unwrap().stdout).unwrap(), "seed-0\n");
+    fs::remove_file(directory.path().join("steps.toml")).unwrap();
     for [one, several] in [["--batch-size", "--batch-sizes"], ["--num-stddev", "--num-stddevs"]] {
         let both = alrc_train(directory.path(), &["sweep", "grid.toml", "--list", one, "4", several, "2,4"]);
         assert_fails(both, 2, &[one, several, "cannot be used with"]);
@@ -170,7 +175,7 @@ fn the_command_line_changes_the_grid() {
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2, "a list writes nothing");
 }
 
-/// A file with all options of a run ends what the grid varies.
+/// A file with all options of a run gives what the grid varies one value.
 #[test]
 fn a_configuration_file_that_ends_what_varies_is_told() {
     let directory = grid_directory();

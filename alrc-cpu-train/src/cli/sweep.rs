@@ -32,7 +32,8 @@ use crate::record::summary::{Ending, Summary};
 /// the end, whenever it did, and the status is 0.
 ///
 /// Options given here hold for every run, in place of the grid's; what neither gives has its default. So --batch-size and
-/// --num-stddev take one value of what a grid varies; --batch-sizes and --num-stddevs vary it over other values.
+/// --num-stddev give what a grid varies one value, which the names of the runs go on telling; --batch-sizes and
+/// --num-stddevs vary it over other values.
 #[derive(Debug, Args)]
 #[command(after_help = "Published grids: stability-squared, stability-quartic, unstable-adam, unstable-sgd
 
@@ -189,13 +190,13 @@ impl Sweep {
     /// Tells which of the options that the grid varies have one value among `options`, and that from the configuration
     /// file.
     fn warn_of_what_the_file_ends(&self, grid: &Grid, options: &Table) {
-        let mut own = self.options.own_table();
-        let lists =
-            [("batch-size", self.batch_sizes.is_empty()), ("num-stddev", self.num_stddevs.is_empty())];
-        own.extend(
-            lists.iter().filter(|(_, empty)| !empty).map(|(name, _)| ((*name).to_owned(), true.into())),
-        );
-        let is_ended = |name: &&str| options.contains_key(*name) && !own.contains_key(*name);
+        let own = self.options.own_table();
+        let is_listed = |name: &str| {
+            name == "batch-size" && !self.batch_sizes.is_empty()
+                || name == "num-stddev" && !self.num_stddevs.is_empty()
+        };
+        let is_ended =
+            |name: &&str| options.contains_key(*name) && !own.contains_key(*name) && !is_listed(name);
         let ended: Vec<&str> = grid.varied().filter(is_ended).collect();
         if !ended.is_empty() {
             warn!(

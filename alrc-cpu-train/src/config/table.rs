@@ -72,6 +72,11 @@ impl TableError {
     }
 }
 
+/// Whether runs that differ in an option have other results, so that none of them continues the other.
+pub fn determines_results(option: &str) -> bool {
+    !NEUTRAL.contains(&option)
+}
+
 impl Config {
     /// This configuration with the options of `table` instead of its own; they need not lie in their ranges.
     pub fn with(&self, table: &Table) -> Result<Self, TableError> {
@@ -110,7 +115,7 @@ impl Config {
     /// work is carried out and what it leaves behind.
     pub fn defining(&self) -> Table {
         let mut table = self.to_table();
-        table.retain(|name, _| !NEUTRAL.contains(&name));
+        table.retain(|name, _| determines_results(name));
         table
     }
 

@@ -110,6 +110,7 @@ impl Source<'_> {
         let values = &self.image[pixel * self.channels + first..][..to.len()];
         let vectors = to.chunks_exact_mut(S::LANES).zip(values.chunks_exact(S::LANES));
         let Some(mask) = self.mask else {
+            // Not by `copy_from_slice`: a call for every pixel costs more.
             for (to, values) in vectors {
                 simd.store(simd.load(values), to);
             }

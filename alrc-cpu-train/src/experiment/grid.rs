@@ -22,7 +22,7 @@ use serde::Deserialize;
 use thiserror::Error;
 use toml::{Table, Value};
 
-use crate::config::{Config, ConfigError, ESTIMATES, TableError, as_argument, overrule};
+use crate::config::{Config, ConfigError, ESTIMATES, TableError, as_argument, determines_results, overrule};
 
 /// The published grids.
 pub const PUBLISHED: [(&str, &str); 4] = [
@@ -163,9 +163,10 @@ impl Grid {
         Ok(toml::from_str(text)?)
     }
 
-    /// Gives every run the options of `table`. What varied has one value then; the names of runs go on telling it, so that
-    /// runs with another value are others.
+    /// Gives every run the options of `table`, which then do not vary. The names of runs go on telling the one value of what
+    /// varied, if it determines the results, so that runs with another value are others.
     pub fn set(&mut self, table: Table) {
+        self.vary.retain(|name, _| determines_results(name) || !table.contains_key(name));
         for (name, values) in &mut self.vary {
             if let Some(value) = table.get(name) {
                 *values = vec![value.clone()];
@@ -202,7 +203,8 @@ impl Grid {
                 let config = base.with(combination)?;
                 let config = Config { seed: config.seed.saturating_add(repeat), ..config };
                 config.validate()?;
-                if ESTIMATES.iter().any(|&estimate| combination.contains_key(estimate)) {
+                let varies = |name: &str| combination.contains_key(name) && !self.options.contains_key(name);
+                if ESTIMATES.into_iter().any(varies) {
                     config.check_start()?;
                 }
                 // Among [options] they may stand for those runs that have no warm-up.

@@ -184,7 +184,7 @@ impl Collection {
         }
         let mut settings: Vec<Setting> =
             by_setting.into_iter().map(|(values, runs)| Setting::new(values, runs)).collect();
-        settings.sort_by(by_main_keys);
+        settings.sort_by(in_order);
         compare_with_unclipped(&mut settings);
         let keys: BTreeSet<&String> = settings.iter().flat_map(|setting| setting.values.keys()).collect();
         let varies = |key: &str| settings.iter().any(|setting| setting.value(key) != settings[0].value(key));
@@ -252,16 +252,21 @@ impl Collection {
     }
 }
 
-/// Squared before quartic, as in the paper; then the optimiser; then the other options, numbers by size.
-fn by_main_keys(a: &Setting, b: &Setting) -> Ordering {
+/// Squared before quartic, as in the paper; then the optimiser; then the other options. Numbers come by size, and before
+/// words.
+fn in_order(a: &Setting, b: &Setting) -> Ordering {
     let compare = |key: &str| {
         let (a, b) = (a.value(key), b.value(key));
         match (a.parse::<f64>(), b.parse::<f64>()) {
             (Ok(a), Ok(b)) => a.total_cmp(&b),
+            (Ok(_), Err(_)) => Ordering::Less,
+            (Err(_), Ok(_)) => Ordering::Greater,
             _ if key == "loss" => b.cmp(a),
             _ => a.cmp(b),
         }
     };
-    let keys = MAIN_KEYS.into_iter().chain(a.values.keys().map(String::as_str));
+    // Of both: settings of other versions have other keys.
+    let others: BTreeSet<&String> = a.values.keys().chain(b.values.keys()).collect();
+    let keys = MAIN_KEYS.into_iter().chain(others.into_iter().map(String::as_str));
     keys.fold(Ordering::Equal, |order, key| order.then_with(|| compare(key)))
 }

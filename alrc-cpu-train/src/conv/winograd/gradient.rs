@@ -91,6 +91,7 @@ impl<S: Simd> WeightGradient<'_, S> {
     /// The images of each group.
     fn groups(self) -> impl ExactSizeIterator<Item = Range<usize>> {
         let images = self.input.count(self.grid.size);
+        debug_assert!(images > 0, "a backward pass is over at least one image");
         let groups = (images / GROUP_IMAGES).max(1);
         (0..groups).map(move |group| images * group / groups..images * (group + 1) / groups)
     }
@@ -103,7 +104,8 @@ impl<S: Simd> WeightGradient<'_, S> {
         let band_rows = grid.band_rows(BAND_TILES);
         let layouts = |tiles| [shape.in_channels, S::PANEL].map(|channels| Layout::new::<S>(channels, tiles));
         let [v_len, m_len] = layouts(band_rows * grid.columns).map(Layout::len);
-        with_scratch([v_len, m_len, tiles::patch_len::<S>(shape.in_channels)], |[v, m, patch]| {
+        let patch_len = tiles::patch_len::<S>(shape.in_channels);
+        with_scratch([v_len, m_len, patch_len, S::PANEL], |[v, m, patch, pixel_sums]| {
             for (index, band) in grid.bands(images, band_rows).enumerate() {
                 let tiles = band.rows.len() * grid.columns;
                 let [inputs, outputs] = layouts(tiles);
@@ -116,6 +118,7 @@ impl<S: Simd> WeightGradient<'_, S> {
                 );
                 let panels = sums.chunks_exact_mut(panel_len).zip(bias_sums.chunks_exact_mut(S::PANEL));
                 for (panel, (sums, bias_sums)) in (first_panel..).zip(panels) {
+                    pixel_sums.fill(0.0);
                     simd.run(
                         #[inline(always)]
                         || {
@@ -128,10 +131,14 @@ impl<S: Simd> WeightGradient<'_, S> {
                                 outputs,
                                 m,
                                 patch,
-                                bias_sums,
+                                pixel_sums,
                             );
                         },
                     );
+                    // Band by band, so that no sum has many terms.
+                    for (sum, band_sum) in bias_sums.iter_mut().zip(&*pixel_sums) {
+                        *sum += band_sum;
+                    }
                     add_products(simd, tiles, index > 0, (inputs, v), (outputs, m), sums);
                 }
             }

@@ -203,8 +203,13 @@ impl Grid {
                 let config = base.with(combination)?;
                 let config = Config { seed: config.seed.saturating_add(repeat), ..config };
                 config.validate()?;
-                let varies = |name: &str| combination.contains_key(name) && !self.options.contains_key(name);
-                if ESTIMATES.into_iter().any(varies) {
+                // One value beside that of [options] was given for all runs.
+                let is_varied = |name: &str| {
+                    self.vary
+                        .get(name)
+                        .is_some_and(|values| values.len() > 1 || !self.options.contains_key(name))
+                };
+                if ESTIMATES.into_iter().any(is_varied) {
                     config.check_start()?;
                 }
                 // Among [options] they may stand for those runs that have no warm-up.
